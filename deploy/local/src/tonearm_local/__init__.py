@@ -1,0 +1,1 @@
+"""The local stack, from pip alone."""

@@ -1,0 +1,1 @@
+"""Audio with exact truth, scores, and the accuracy card."""

@@ -1,0 +1,1 @@
+"""How every Tonearm service runs. Knows no business word."""

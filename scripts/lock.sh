@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Resolve every member's dependencies into one lock with hashes and no download addresses.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv="${UV:-.venv/bin/uv}"
+members=(contracts kit auth ingest analysis notify cli local eval)
+"$uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+    --python-version 3.11 --group dev \
+    libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml deploy/local/pyproject.toml eval/pyproject.toml \
+    "${members[@]/#/--no-emit-package=tonearm-}" --output-file requirements/dev.lock "$@"

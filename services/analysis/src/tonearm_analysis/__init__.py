@@ -1,0 +1,1 @@
+"""The engine that listens to music, and the worker around it."""

@@ -1,0 +1,1 @@
+"""Back doors: how we reach the world."""

@@ -1,0 +1,1 @@
+"""The head: rules without I/O, clock or randomness."""

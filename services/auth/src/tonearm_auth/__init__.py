@@ -1,0 +1,1 @@
+"""Accounts, sessions, signing keys, flags, limits and quota."""

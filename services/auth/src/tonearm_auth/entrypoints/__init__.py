@@ -1,0 +1,1 @@
+"""Front doors: how the world reaches us."""

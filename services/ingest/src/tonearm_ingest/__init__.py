@@ -1,0 +1,1 @@
+"""Uploads, the library of recordings and the object store."""

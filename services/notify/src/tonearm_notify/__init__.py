@@ -1,0 +1,1 @@
+"""Subscriptions, publication history and push to people."""
