@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import structlog
 from opentelemetry import trace
@@ -82,7 +82,8 @@ def configure(
 
 def get_logger(name: str, **bound: Any) -> Logger:
     """Return a logger that adds `bound` to every line; works before `configure`, too."""
-    return cast("Logger", structlog.stdlib.get_logger(name, **bound))
+    logger: Logger = structlog.stdlib.get_logger(name, **bound)
+    return logger
 
 
 def bind(**values: Any) -> None:

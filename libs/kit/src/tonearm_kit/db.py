@@ -1,0 +1,146 @@
+"""Postgres: one pool per process, transactions visible in the code that needs them.
+
+A pool sees one schema (`search_path`), so SQL never names a schema. `json` and `jsonb` travel as
+Python values, `timestamptz` as aware datetimes. Every statement has a time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from pydantic import SecretStr
+
+from tonearm_kit.backoff import Backoff
+from tonearm_kit.dbtrace import TracedConnection
+from tonearm_kit.logs import get_logger
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+    Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+else:
+    Connection = PoolConnectionProxy
+    Pool = asyncpg.Pool
+
+NOT_READY = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.ConnectionFailureError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TooManyConnectionsError,
+    TimeoutError,
+)
+"""Errors that mean "not now": worth a retry with a new connection."""
+
+log = get_logger(__name__)
+
+
+class SchemaMissing(RuntimeError):
+    """The schema is not there, or this role may not use it."""
+
+
+def _encode_json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+async def _prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+    for name in ("json", "jsonb"):
+        await conn.set_type_codec(
+            name, encoder=_encode_json, decoder=json.loads, schema="pg_catalog"
+        )
+
+
+async def _connect_when_ready(wait_s: float, **options: Any) -> Pool:
+    """Return a pool as soon as Postgres answers; raise its last error after `wait_s` seconds."""
+    loop = asyncio.get_running_loop()
+    give_up_at, backoff = loop.time() + wait_s, Backoff(first_s=0.1, max_s=2.0)
+    while True:
+        try:
+            return cast("Pool", await asyncpg.create_pool(**options))
+        except NOT_READY as error:
+            delay_s = backoff.next_s()
+            if loop.time() + delay_s > give_up_at:
+                raise
+            log.info("waiting for Postgres", reason=type(error).__name__, retry_in_s=delay_s)
+        await asyncio.sleep(delay_s)
+
+
+class Database:
+    """The pool of one process."""
+
+    def __init__(self, pool: Pool, *, schema: str) -> None:
+        self._pool = pool
+        self.schema = schema
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: SecretStr | str,
+        *,
+        schema: str = "public",
+        size_max: int = 8,
+        statement_timeout_s: float = 30.0,
+        lock_timeout_s: float = 5.0,
+        wait_s: float = 60.0,
+        application_name: str = "tonearm",
+    ) -> AsyncIterator[Database]:
+        """Open the pool, waiting up to `wait_s` seconds for Postgres; close it on leaving.
+
+        Raises the last connection error when Postgres does not come, `SchemaMissing` when it
+        lacks the schema. Leaving waits up to 10 s for borrowed connections, then cuts them.
+        """
+        pool = await _connect_when_ready(
+            wait_s,
+            dsn=url.get_secret_value() if isinstance(url, SecretStr) else url,
+            min_size=1,
+            max_size=size_max,
+            max_inactive_connection_lifetime=300.0,
+            timeout=10.0,
+            connection_class=TracedConnection,
+            init=_prepare,
+            server_settings={
+                "application_name": application_name,
+                "search_path": f'"{schema}", public',
+                "statement_timeout": str(int(statement_timeout_s * 1000)),
+                "lock_timeout": str(int(lock_timeout_s * 1000)),
+                "idle_in_transaction_session_timeout": "120000",
+                "timezone": "UTC",
+            },
+        )
+        try:
+            if await pool.fetchval("SELECT current_schema()") != schema:
+                raise SchemaMissing(f"schema {schema!r} is missing or closed to this role")
+            yield cls(pool, schema=schema)
+        finally:
+            await _close(pool)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Connection]:
+        """Run one transaction: commits on leaving, rolls back when an error passes through."""
+        async with self._pool.acquire(timeout=10.0) as conn, conn.transaction():
+            yield conn
+
+    def acquire(self) -> AbstractAsyncContextManager[Connection]:
+        """Borrow a connection outside a transaction: every statement commits by itself."""
+        return self._pool.acquire(timeout=10.0)
+
+    async def ping(self) -> None:
+        """Ask Postgres for a sign of life; for readiness checks."""
+        async with self.acquire() as conn:
+            await conn.fetchval("SELECT 1")
+
+
+async def _close(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(10.0):
+            await pool.close()
+    except TimeoutError:
+        log.warning("connections were still in use at the end", open=pool.get_size())
+        pool.terminate()
