@@ -52,7 +52,8 @@ def configure(
     ]
     renderer: Processor
     if format == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        # One string, without the values of local variables: those hold passwords and tokens.
+        shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer(default=str)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())

@@ -1,0 +1,8 @@
+"""The HTTP door: one app factory, one error shape, one server that drains."""
+
+from tonearm_kit.http.app import create_app, problems
+from tonearm_kit.http.health import Check
+from tonearm_kit.http.problems import Problem, problem_response
+from tonearm_kit.http.server import serve
+
+__all__ = ["Check", "Problem", "create_app", "problem_response", "problems", "serve"]

@@ -1,0 +1,166 @@
+"""Every error leaves as RFC 9457 `application/problem+json`, whoever raised it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from opentelemetry import trace
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from starlette.exceptions import HTTPException
+
+from tonearm_kit.errors import AppError, Kind, problem_type
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[Kind, int] = {
+    Kind.MALFORMED: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.PRECONDITION: 412,
+    Kind.TOO_LARGE: 413,
+    Kind.UNSUPPORTED: 415,
+    Kind.INVALID: 422,
+    Kind.EXHAUSTED: 429,
+    Kind.INTERNAL: 500,
+    Kind.UNAVAILABLE: 503,
+}
+
+_FRAMEWORK_CODES = {
+    400: ("malformed_request", "The request could not be read."),
+    401: ("unauthenticated", "The request carries no valid credentials."),
+    403: ("forbidden", "The caller may not do this."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not serve this method."),
+    406: ("not_acceptable", "No representation fits the Accept header."),
+    413: ("body_too_large", "The request body is larger than this route takes."),
+    415: ("unsupported_media_type", "The content type is not supported here."),
+    429: ("too_many_requests", "Too many requests."),
+    500: ("internal_error", "The server failed; the error has been logged."),
+    503: ("unavailable", "The service cannot answer right now."),
+}
+
+
+class Problem(BaseModel):
+    """An error, RFC 9457. Further members depend on the type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Stable URI of the kind of problem.")
+    title: str = Field(description="What every problem of this type has in common.")
+    status: int = Field(description="The HTTP status, repeated.")
+    detail: str = Field(description="What went wrong this time.")
+    code: str = Field(description="The last part of the type, for programs.")
+    request_id: str | None = Field(None, description="Quote this when asking for help.")
+    trace_id: str | None = Field(None, description="W3C trace id, hex, of the failed request.")
+
+
+def _trace_id() -> str | None:
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
+
+
+def problem_response(
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str | None = None,
+    request_id: str | None = None,
+    members: Mapping[str, JsonValue] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the response of one problem. A member never replaces a standard one."""
+    body: dict[str, JsonValue] = dict(members or {})
+    body |= {
+        "type": problem_type(code),
+        "title": title,
+        "status": status,
+        "detail": detail or title,
+        "code": code,
+    }
+    body |= {
+        name: value
+        for name, value in (("request_id", request_id), ("trace_id", _trace_id()))
+        if value
+    }
+    sent = dict(headers or {})
+    retry_after_s = body.get("retry_after_s")
+    if isinstance(retry_after_s, int | float):
+        sent.setdefault("Retry-After", str(max(0, math.ceil(retry_after_s))))
+    if status == 401:
+        sent.setdefault("WWW-Authenticate", f'Bearer error="{code}"')
+    return JSONResponse(body, status_code=status, headers=sent, media_type=MEDIA_TYPE)
+
+
+def _request_id(request: Request) -> str | None:
+    value = request.scope.get("tonearm.request_id")
+    return str(value) if value else None
+
+
+def from_app_error(error: AppError, *, request_id: str | None = None) -> Response:
+    """Return the problem of an `AppError`; internal ones show nothing but their code."""
+    status = STATUS[error.error_kind]
+    hidden = error.error_kind is Kind.INTERNAL
+    code = error.error_code
+    return problem_response(
+        status=status,
+        code=code,
+        title=_FRAMEWORK_CODES[500][1] if hidden else type(error).title(),
+        detail=_FRAMEWORK_CODES[500][1] if hidden else error.detail,
+        request_id=request_id,
+        members={} if hidden else error.members,
+    )
+
+
+def from_status(
+    status: int, *, request_id: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the problem of a bare HTTP status, such as the router's 404 and 405."""
+    code, title = _FRAMEWORK_CODES.get(status, (f"http_{status}", f"HTTP status {status}."))
+    return problem_response(
+        status=status, code=code, title=title, request_id=request_id, headers=headers
+    )
+
+
+def validation_errors(errors: Sequence[Any]) -> list[JsonValue]:
+    """Return where and why, without the values: they may be secrets."""
+    return [
+        {
+            "in": str(error["loc"][0]) if error.get("loc") else "body",
+            "pointer": "".join(f"/{part}" for part in error.get("loc", ())[1:]),
+            "detail": str(error["msg"]),
+            "type": str(error["type"]),
+        }
+        for error in errors
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Give `app` the handlers that turn every exception it knows into a problem."""
+
+    @app.exception_handler(AppError)
+    async def on_app_error(request: Request, error: AppError) -> Response:
+        return from_app_error(error, request_id=_request_id(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(
+            status=422,
+            code="invalid_request",
+            title="The request does not have the shape that this route takes.",
+            request_id=_request_id(request),
+            members={"errors": validation_errors(error.errors())},
+        )
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return from_status(
+            error.status_code, request_id=_request_id(request), headers=error.headers
+        )

@@ -1,0 +1,1 @@
+"""What tests of every member share: fixtures (a pytest plugin), clocks, fakes."""
