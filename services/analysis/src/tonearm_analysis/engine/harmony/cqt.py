@@ -1,0 +1,160 @@
+"""Constant-Q picture of sound: 36 bins an octave over seven octaves from C1, on a stream.
+
+One bank of filters serves every octave: the signal is halved in rate six times.  The sound is cut
+into segments with margins wide enough that each frame comes out as if the whole were at hand.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import rfft
+from scipy.signal import firwin, get_window, upfirdn
+
+Floats = npt.NDArray[np.float32]
+
+SAMPLE_RATE_HZ: Final = 22_050
+HOP_SAMPLES: Final = 2_048
+FRAME_RATE_HZ: Final = SAMPLE_RATE_HZ / HOP_SAMPLES
+BINS_PER_OCTAVE: Final = 36
+N_OCTAVES: Final = 7
+N_BINS: Final = BINS_PER_OCTAVE * N_OCTAVES
+LOWEST_HZ: Final = 440.0 * 2.0 ** (-45 / 12)  # C1
+
+_FFT_SAMPLES: Final = 1_024
+_STEP: Final = 2.0 ** (1 / BINS_PER_OCTAVE)
+_QUALITY: Final = (_STEP**2 + 1) / (_STEP**2 - 1)
+_HALF_BAND_TAPS: Final = 47
+# The lowest octave's filters reach 16 hops to either side, the six half-band filters less than one.
+MARGIN_HOPS: Final = 18
+SEGMENT_HOPS: Final = 640
+
+
+class Bank(NamedTuple):
+    """Spectra of the top octave's filters.
+
+    first, last: FFT bins they cover.  filters: (bins, 36) complex.  lengths: (36,) samples.
+    half_band: low-pass for halving the rate; what an octave uses ends at .38 of Nyquist.
+    """
+
+    first: int
+    last: int
+    filters: npt.NDArray[np.complex64]
+    lengths: npt.NDArray[np.float64]
+    half_band: Floats
+
+
+@cache
+def bank() -> Bank:
+    """The filters; the same object at every call."""
+    hz = LOWEST_HZ * 2.0 ** (N_OCTAVES - 1 + np.arange(BINS_PER_OCTAVE) / BINS_PER_OCTAVE)
+    lengths = _QUALITY * SAMPLE_RATE_HZ / hz
+    kernels = np.zeros((BINS_PER_OCTAVE, _FFT_SAMPLES), complex)
+    for row, (frequency, length) in enumerate(zip(hz, lengths, strict=True)):
+        when = np.arange(-length // 2, length // 2)
+        turn = np.exp(2j * np.pi * frequency / SAMPLE_RATE_HZ * when)
+        atom = get_window("hann", len(when), fftbins=True) * turn
+        start = (_FFT_SAMPLES - len(when)) // 2
+        kernels[row, start : start + len(when)] = atom / np.abs(atom).sum()
+    spectra = np.fft.fft(kernels, axis=1)[:, : _FFT_SAMPLES // 2 + 1] / _FFT_SAMPLES
+    used = np.flatnonzero(np.abs(spectra).max(axis=0) > 3e-5 * np.abs(spectra).max())
+    first, last = int(used[0]), int(used[-1]) + 1
+    filters = np.ascontiguousarray(spectra[:, first:last].T).astype(np.complex64)
+    half_band = firwin(_HALF_BAND_TAPS, 0.5, window=("kaiser", 8.0)).astype(np.float32)
+    return Bank(first, last, filters, lengths, half_band)
+
+
+def _halved(sound: Floats) -> Floats:
+    """The sound at half its rate, without delay."""
+    n = (len(sound) + 1) // 2
+    padded = np.concatenate([np.zeros(1, np.float32), sound])
+    out: Floats = upfirdn(bank().half_band, padded, 1, 2)[12 : 12 + n]
+    return out
+
+
+def magnitudes(sound: Floats, n_frames: int) -> Floats:
+    """Magnitudes (n_frames, 252); frame k is centred on sample 2048 k.
+
+    sound: mono at 22 050 Hz, silence assumed around it.  Gain: square root of filter length.
+    """
+    first, last, filters, lengths, _ = bank()
+    out = np.zeros((n_frames, N_BINS), np.float32)
+    half, hop = _FFT_SAMPLES // 2, HOP_SAMPLES
+    for octave in range(N_OCTAVES):
+        padded = np.pad(sound, (half, half + hop * n_frames))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SAMPLES)[::hop][:n_frames]
+        column = BINS_PER_OCTAVE * (N_OCTAVES - 1 - octave)
+        gain = np.sqrt(lengths * 2**octave).astype(np.float32)
+        spectra = rfft(frames, axis=1)[:, first:last]
+        out[:, column : column + BINS_PER_OCTAVE] = np.abs(spectra @ filters) * gain
+        sound = _halved(sound)
+        hop //= 2
+    return out
+
+
+class Stream:
+    """Blocks of mono sound in, frames of magnitudes out, as if all the sound had been at hand."""
+
+    def __init__(self) -> None:
+        self._sound = np.zeros(0, np.float32)
+        self._margin_hops = 0
+        self._n_samples = 0
+        self._n_frames = 0
+
+    def push(self, block: Floats) -> list[Floats]:
+        """Hear one block; returns the segments of frames that are complete by now."""
+        self._sound = np.concatenate([self._sound, block])
+        self._n_samples += len(block)
+        done = []
+        need = self._margin_hops + SEGMENT_HOPS + MARGIN_HOPS
+        while len(self._sound) >= need * HOP_SAMPLES:
+            done.append(self._take(SEGMENT_HOPS, self._sound[: need * HOP_SAMPLES]))
+            need = self._margin_hops + SEGMENT_HOPS + MARGIN_HOPS
+        return done
+
+    def finish(self) -> list[Floats]:
+        """The frames that are left, as at most one segment."""
+        if not self._n_samples:
+            return []
+        left = self._n_samples // HOP_SAMPLES + 1 - self._n_frames
+        return [self._take(left, self._sound)] if left > 0 else []
+
+    def _take(self, hops: int, sound: Floats) -> Floats:
+        frames = magnitudes(sound, self._margin_hops + hops)[self._margin_hops :]
+        self._n_frames += hops
+        keep_from = max(self._margin_hops + hops - MARGIN_HOPS, 0)
+        self._sound = self._sound[keep_from * HOP_SAMPLES :]
+        self._margin_hops = self._margin_hops + hops - keep_from
+        return frames
+
+
+def folded(bins: Floats, low_semitone: int, high_semitone: int) -> Floats:
+    """Pitch classes (n, 12) of bins (n, 252), semitones above C1 from low to before high.
+
+    A semitone is its centre bin and half of each neighbour.
+    """
+    padded = np.pad(bins, ((0, 0), (1, 0)))
+    centre, left, right = bins[:, 0::3], padded[:, 0:-1:3], bins[:, 1::3]
+    semitones = (centre + 0.5 * left + 0.5 * right)[:, low_semitone:high_semitone]
+    start = low_semitone % 12
+    width = -(-(start + semitones.shape[1]) // 12) * 12
+    wide = np.zeros((len(bins), width), np.float32)
+    wide[:, start : start + semitones.shape[1]] = semitones
+    return np.asarray(wide.reshape(len(bins), -1, 12).sum(axis=1), np.float32)
+
+
+def whitened(bins: Floats, loudest: float) -> Floats:
+    """What stands out of each frame's surroundings: log magnitude less its mean over an octave.
+
+    loudest: the largest magnitude of the recording, which sets the scale.
+    """
+    reach = BINS_PER_OCTAVE // 2
+    log = np.log1p(bins * np.float32(1000.0 / (loudest + 1e-9)))
+    padded = np.pad(log, ((0, 0), (reach + 1, reach)), mode="edge").astype(np.float64)
+    total = np.cumsum(padded, axis=1)
+    width = 2 * reach + 1
+    mean = (total[:, width:] - total[:, :-width]) / width
+    return np.asarray(np.maximum(log - mean, 0.0), np.float32)

@@ -1,0 +1,166 @@
+"""From sound to pitch-class and chord evidence, on a stream: memory stays flat at any length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tonearm_analysis.engine.harmony.cqt import (
+    BINS_PER_OCTAVE,
+    FRAME_RATE_HZ,
+    SAMPLE_RATE_HZ,
+    Floats,
+    Stream,
+    folded,
+    whitened,
+)
+from tonearm_analysis.engine.harmony.names import PITCH_CLASSES
+from tonearm_analysis.engine.models import open_network, read_card
+
+CHORD_NETWORK: Final = "crema_chord"
+# Chord qualities of the network, gathered into families.
+FAMILIES: Final = ("major", "minor", "seventh", "diminished", "suspended", "augmented")
+FAMILY_OF: Final = {
+    "maj": 0, "maj6": 0, "maj7": 0,
+    "min": 1, "min6": 1, "min7": 1, "minmaj7": 1,
+    "7": 2,
+    "dim": 3, "dim7": 3, "hdim7": 3,
+    "sus2": 4, "sus4": 4,
+    "aug": 5,
+}  # fmt: skip
+BASS_SEMITONES: Final = (0, 28)  # C1 to D#3
+TREBLE_SEMITONES: Final = (28, 72)  # E3 to B6
+# The network hears ten minutes at a time; levels are relative to the loudest sound so far.
+WINDOW_FRAMES: Final = 6_460
+DYNAMIC_RANGE_DB: Final = 80.0
+
+
+@dataclass(frozen=True)
+class HeardHarmony:
+    """What is kept of a recording for everything about harmony; n frames, 10.77 a second.
+
+    bass, treble, pitch, root, chord_bass: (n, 12), (n, 12), (n, 12), (n, 13), (n, 13).
+    chords: (n, 12 roots, 6 families); no_chord: (n,).  tuning: (n,) complex, the angle is the
+    deviation from equal temperament at A = 440 Hz, the size the energy.  level: (n,) largest
+    magnitude.  duration_s: length of the sound.
+    """
+
+    bass: Floats
+    treble: Floats
+    pitch: Floats
+    root: Floats
+    chord_bass: Floats
+    chords: Floats
+    no_chord: Floats
+    tuning: npt.NDArray[np.complex64]
+    level: Floats
+    duration_s: float
+
+
+@cache
+def _family_columns() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """For each chord tag its column in the network's output and its (root, family) cell."""
+    labels: list[str] = read_card(CHORD_NETWORK)["tag_labels"]
+    columns, cells = [], []
+    for column, label in enumerate(labels):
+        if ":" in label:
+            root, quality = label.split(":")
+            columns.append(column)
+            cells.append(PITCH_CLASSES.index(root) * len(FAMILIES) + FAMILY_OF[quality])
+    return np.array(columns), np.array(cells), labels.index("N")
+
+
+class HarmonyListener:
+    """Hears blocks of mono sound at 22 050 Hz and hands back what it heard."""
+
+    def __init__(self) -> None:
+        self._network = open_network(CHORD_NETWORK)
+        self._stream = Stream()
+        self._n_samples = 0
+        self._loudest = 0.0
+        self._peaks = np.full(2, 1e-5, np.float32)
+        self._pending: list[Floats] = []
+        self._pending_frames = 0
+        self._parts: list[dict[str, npt.NDArray[Any]]] = []
+
+    def push(self, block: npt.NDArray[np.floating]) -> None:
+        """Hear one block, shape (n,); values that are not numbers count as silence."""
+        block = np.nan_to_num(block.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+        self._n_samples += len(block)
+        self._gather(self._stream.push(block))
+
+    def finish(self) -> HeardHarmony:
+        """Hear the end of the sound and return what was heard; the listener is then spent."""
+        self._gather(self._stream.finish())
+        if self._pending:
+            self._read()
+        if not self._parts:
+            self._pending = [np.zeros((1, 252), np.float32)]
+            self._read()
+        names = [field.name for field in fields(HeardHarmony)][:-1]
+        columns: dict[str, Any] = {
+            name: np.concatenate([part[name] for part in self._parts]) for name in names
+        }
+        return HeardHarmony(**columns, duration_s=self._n_samples / SAMPLE_RATE_HZ)
+
+    def _gather(self, segments: list[Floats]) -> None:
+        for frames in segments:
+            self._pending.append(frames)
+            self._pending_frames += len(frames)
+            if self._pending_frames >= WINDOW_FRAMES:
+                self._read()
+
+    def _read(self) -> None:
+        """Turn the pending constant-Q frames into the little that is kept of them."""
+        bins = np.concatenate(self._pending)
+        self._pending, self._pending_frames = [], 0
+        width = bins.shape[1] - BINS_PER_OCTAVE
+        low, high = bins[:, :width], bins[:, BINS_PER_OCTAVE:]
+        self._peaks = np.maximum(self._peaks, np.array([low.max(), high.max()], np.float32))
+        self._loudest = float(max(self._loudest, self._peaks.max()))
+        views = [
+            _decibels(view, float(peak))
+            for view, peak in zip((low, high), self._peaks, strict=True)
+        ]
+        tag, pitch, root, bass = self._network.run(
+            ["tag", "pitch", "root", "bass"], {"cqt": np.stack(views, axis=-1)}
+        )
+        columns, cells, none = _family_columns()
+        families = np.zeros((len(tag), 12 * len(FAMILIES)), np.float32)
+        for column, cell in zip(columns, cells, strict=True):
+            families[:, cell] += tag[:, column]
+        white = whitened(bins, self._loudest)
+        self._parts.append(
+            {
+                "bass": folded(white, *BASS_SEMITONES),
+                "treble": folded(white, *TREBLE_SEMITONES),
+                "pitch": pitch,
+                "root": root,
+                "chord_bass": bass,
+                "chords": families.reshape(-1, 12, len(FAMILIES)),
+                "no_chord": tag[:, none],
+                "tuning": _tuning_vectors(white),
+                "level": bins.max(axis=1),
+            }
+        )
+
+
+def _decibels(magnitudes: Floats, loudest: float) -> Floats:
+    """Level below the loudest, cut at -80 dB."""
+    level = 20.0 * np.log10(np.maximum(magnitudes, 1e-5) / np.float32(max(loudest, 1e-5)))
+    return np.maximum(level, -DYNAMIC_RANGE_DB).astype(np.float32)
+
+
+def _tuning_vectors(white: Floats) -> npt.NDArray[np.complex64]:
+    """One vector a frame: where between the semitones the energy sits, three bins to each."""
+    thirds = white.reshape(len(white), -1, 3).sum(axis=1)
+    turn = np.exp(2j * np.pi * np.arange(3) / 3).astype(np.complex64)
+    out: npt.NDArray[np.complex64] = thirds @ turn
+    return out
+
+
+__all__ = ["FRAME_RATE_HZ", "HarmonyListener", "HeardHarmony"]

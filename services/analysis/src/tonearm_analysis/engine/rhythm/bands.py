@@ -1,0 +1,77 @@
+"""The picture of sound that the beat networks were trained on: quarter-tone bands, 50 a second."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import rfft
+
+Floats = npt.NDArray[np.float32]
+
+SAMPLE_RATE_HZ: Final = 22_050
+HOP_SAMPLES: Final = 441
+WINDOW_SAMPLES: Final = 1_411
+FRAME_RATE_HZ: Final = SAMPLE_RATE_HZ / HOP_SAMPLES
+N_BANDS: Final = 136
+
+_BANDS_PER_OCTAVE: Final = 24
+_LOWEST_HZ: Final = 30.0
+_REFERENCE_HZ: Final = 440.0
+
+
+class Bank(NamedTuple):
+    """The window and the triangles that turn a stretch of sound into band magnitudes."""
+
+    window: Floats
+    triangles: Floats  # (bins, bands)
+
+
+def _band_edges(n_bins: int) -> npt.NDArray[np.int64]:
+    """Bins nearest to the quarter-tone grid around A=440, doubles dropped."""
+    bin_hz = np.arange(n_bins) * (SAMPLE_RATE_HZ / 2.0 / n_bins)
+    nyquist_hz = SAMPLE_RATE_HZ / 2.0
+    low = np.floor(np.log2(_LOWEST_HZ / _REFERENCE_HZ) * _BANDS_PER_OCTAVE)
+    high = np.ceil(np.log2(17_000.0 / _REFERENCE_HZ) * _BANDS_PER_OCTAVE)
+    grid = _REFERENCE_HZ * 2.0 ** (np.arange(low, high) / _BANDS_PER_OCTAVE)
+    grid = grid[(grid >= _LOWEST_HZ) & (grid <= max(17_000.0, nyquist_hz))]
+    right = np.clip(np.searchsorted(bin_hz, grid), 1, n_bins - 1)
+    nearer_left = grid - bin_hz[right - 1] < bin_hz[right] - grid
+    return np.unique(np.where(nearer_left, right - 1, right))
+
+
+@cache
+def bank() -> Bank:
+    """Symmetric Hann window and triangles of sum one; the same object at every call."""
+    n_bins = WINDOW_SAMPLES // 2
+    edges = _band_edges(n_bins)
+    triangles = np.zeros((n_bins, len(edges) - 2), np.float32)
+    for band, (start, centre, stop) in enumerate(
+        zip(edges[:-2], edges[1:-1], edges[2:], strict=True)
+    ):
+        if stop - start < 2:
+            centre, stop = start, start + 1
+        rise = np.arange(start, centre)
+        fall = np.arange(centre, stop)
+        triangles[rise, band] = (rise - start) / max(centre - start, 1)
+        triangles[fall, band] = 1.0 - (fall - centre) / (stop - centre)
+        triangles[:, band] /= triangles[:, band].sum()
+    return Bank(np.hanning(WINDOW_SAMPLES).astype(np.float32), triangles)
+
+
+def log_bands(padded: Floats, n_frames: int) -> Floats:
+    """Band levels log10(1 + magnitude), shape (n_frames, 136).
+
+    padded: mono sound at 22 050 Hz; frame k covers samples 441 k to 441 k + 1411 of it.
+    """
+    window, triangles = bank()
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
+    levels = np.empty((n_frames, triangles.shape[1]), np.float32)
+    block = 512
+    for start in range(0, n_frames, block):
+        stop = min(start + block, n_frames)
+        spectrum = rfft(frames[start:stop] * window, axis=1)[:, : triangles.shape[0]]
+        levels[start:stop] = np.log10(np.abs(spectrum) @ triangles + np.float32(1.0))
+    return levels
