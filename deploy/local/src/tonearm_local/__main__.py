@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from pydantic import ValidationError
@@ -80,6 +80,25 @@ def env(
     )
     for name, value in values.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+@app.command()
+def gateway(
+    target: Annotated[Literal["local", "k8s"], typer.Argument()] = "local",
+    check: Annotated[
+        bool, typer.Option(help="Only tell whether the ConfigMap is current.")
+    ] = False,
+) -> None:
+    """Render the gateway's configuration: print the local one, write Kubernetes' ConfigMap."""
+    from tonearm_local import gateway as rendering
+
+    if target == "local":
+        sys.stdout.write(rendering.render(rendering.local_values(_settings())))
+    elif not check:
+        rendering.CONFIG_MAP.write_text(rendering.config_map(), "utf-8")
+    elif not rendering.config_map_is_current():
+        sys.stderr.write("error: the gateway's ConfigMap differs: run `make gateway`\n")
+        raise typer.Exit(1)
 
 
 def _settings() -> LocalSettings:

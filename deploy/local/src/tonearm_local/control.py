@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tonearm_local import artifacts, environment, probes, processes, stack, state
+from tonearm_local import artifacts, environment, envoy, probes, processes, stack, state
 from tonearm_local.progress import Printer
 from tonearm_local.settings import ROOT, LocalSettings
 
@@ -51,6 +51,9 @@ def prepare(settings: LocalSettings, printer: Printer, names: Sequence[str]) -> 
     groups = [name for name in ("kafka", "zipkin") if name in names]
     with printer.downloads() as progress:
         artifacts.fetch(groups, progress)
+    if "gateway" in names and not envoy.installed():
+        printer.line("installing Envoy")
+        envoy.install()
 
 
 def clean(settings: LocalSettings, printer: Printer) -> None:

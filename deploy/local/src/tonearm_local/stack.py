@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tonearm_local import kafka, postgres, zipkin
+from tonearm_local import envoy, kafka, postgres, services, zipkin
 from tonearm_local.component import Component
-from tonearm_local.settings import LocalSettings
+from tonearm_local.settings import SERVICES, LocalSettings
 
 INFRASTRUCTURE = ("kafka", "postgres", "zipkin")
 
@@ -20,4 +20,7 @@ def components(
         chosen.append(postgres.component(settings))
     if settings.zipkin_is_local:
         chosen.append(zipkin.component(settings))
+    if not infra_only:
+        chosen.append(envoy.component(settings))
+        chosen += [services.component(settings, name) for name in SERVICES]
     return [component for component in chosen if component.name not in without]
