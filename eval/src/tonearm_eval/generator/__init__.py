@@ -1,0 +1,1 @@
+"""Music whose tempo, beats, meter, key, chords and loudness are known exactly."""
