@@ -40,6 +40,27 @@ def supervise(infra_only: InfraOnly = False, without: Without = []) -> None:  # 
 
 
 @app.command()
+def fetch() -> None:
+    """Fetch everything pinned that the stack needs: jars and Envoy."""
+    from tonearm_local import control
+    from tonearm_local.progress import Printer
+
+    control.prepare(_settings(), Printer(), ["kafka", "zipkin", "gateway"])
+
+
+@app.command()
+def logs(
+    component: Annotated[str, typer.Argument(help="Default: all.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until interrupted.")] = False,
+    lines: Annotated[int, typer.Option(min=0, help="How many old lines of each.")] = 20,
+) -> None:
+    """Print what the components wrote."""
+    from tonearm_local import logs as reading
+
+    reading.show(_settings(), component, follow=follow, n_lines=lines)
+
+
+@app.command()
 def down() -> None:
     """Stop the stack; nothing of it is left running."""
     from tonearm_local import control
@@ -114,11 +135,12 @@ def _settings() -> LocalSettings:
 def main() -> None:
     """Run the command line; an expected failure is one message, not a traceback."""
     from tonearm_local.control import StackError
+    from tonearm_local.logs import NoLog
     from tonearm_local.progress import Printer
 
     try:
         app()
-    except (StackError, FetchError, state.AlreadyRunning) as error:
+    except (StackError, FetchError, NoLog, state.AlreadyRunning) as error:
         Printer().error(str(error))
         sys.exit(1)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tonearm_local import artifacts, environment, envoy, probes, processes, stack, state
+from tonearm_local import artifacts, environment, envoy, logs, probes, processes, stack, state
 from tonearm_local.progress import Printer
 from tonearm_local.settings import ROOT, LocalSettings
 
@@ -137,19 +137,8 @@ def _follow(settings: LocalSettings, printer: Printer) -> None:
 
 
 def _give_up(settings: LocalSettings, row: state.ComponentState) -> NoReturn:
-    tail = tail_of(settings, row.name, _LOG_TAIL_LINES)
+    tail = "\n".join(logs.tail(settings.path("logs", f"{row.name}.log"), _LOG_TAIL_LINES))
     raise StackError(f"{row.name} does not start: {row.problem}\n{tail}")
-
-
-def tail_of(settings: LocalSettings, name: str, n_lines: int) -> str:
-    """The last lines of a component's log."""
-    path = settings.path("logs", f"{name}.log")
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64 * 1024))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-    return "\n".join(lines[-n_lines:])
 
 
 def down(settings: LocalSettings, printer: Printer) -> None:

