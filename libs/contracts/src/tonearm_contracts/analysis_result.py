@@ -67,8 +67,10 @@ class Properties(_Part):
     truncated: bool
     """The file ends before its header says; what decodes was analysed."""
     non_finite_samples: int
-    """NaN and infinite samples found; they count as zero."""
+    """NaN, infinite and absurd (beyond a million) samples found; they count as zero."""
     warnings: tuple[str, ...]
+    pcm_sha256: str
+    """Of the decoded samples: see `tonearm_analysis.engine.identity`."""
 
 
 class WaveformLevel(_Part):
@@ -222,6 +224,13 @@ class TempoCandidate(_Part):
     """To the winner: `same`, `half`, `double`, `2:3`, `3:2`, `third`, `triple`, `other`."""
 
 
+class TempoPoint(_Part):
+    """Tempo around one moment."""
+
+    time_s: float
+    bpm: float
+
+
 class Rhythm(_Part):
     """Tempo, beats and meter."""
 
@@ -236,7 +245,9 @@ class Rhythm(_Part):
     meter: str | None = None
     """`4/4`, `3/4`, `6/8`, ..."""
     meter_confidence: float | None = None
-    tempo_curve: Curve | None = None
+    beat_confidence: float | None = None
+    """Expected F-measure of the beats at 70 ms."""
+    tempo_curve: tuple[TempoPoint, ...] = ()
     stability: float | None = None
     """1 for a steady grid, towards 0 with wandering beats."""
     onset_rate_hz: float | None = None

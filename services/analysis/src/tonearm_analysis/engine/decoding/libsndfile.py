@@ -1,0 +1,90 @@
+"""Decoding by libsndfile: WAV, AIFF, FLAC, MP3, Ogg (Vorbis, Opus), CAF, W64, AU and kin."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from tonearm_analysis.engine.decoding.source import Source, SourceFormat, block_frames
+
+_BIT_DEPTHS = {
+    "PCM_S8": 8,
+    "PCM_U8": 8,
+    "PCM_16": 16,
+    "PCM_24": 24,
+    "PCM_32": 32,
+    "FLOAT": 32,
+    "DOUBLE": 64,
+    "ALAC_16": 16,
+    "ALAC_20": 20,
+    "ALAC_24": 24,
+    "ALAC_32": 32,
+}
+_FORMATS = {"WAVEX": "wav", "MPEG": "mp3"}
+_STATED_MORE = re.compile(r"^\s*(?:data|SSND|frames).*\(should be", re.MULTILINE | re.IGNORECASE)
+_FRAMES_UNKNOWN = 1 << 62
+
+
+class _LibsndfileSource:
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        subtype: str = file.subtype
+        known = 0 < file.frames < _FRAMES_UNKNOWN
+        self.format = SourceFormat(
+            format=_FORMATS.get(file.format, file.format.lower()),
+            codec=subtype.lower(),
+            sample_rate_hz=file.samplerate,
+            channels=file.channels,
+            bit_depth=_BIT_DEPTHS.get(subtype),
+            lossless=subtype in _BIT_DEPTHS,
+            decoder="libsndfile",
+            frames_stated=file.frames if known else None,
+        )
+        self.truncated = bool(_STATED_MORE.search(file.extra_info))
+        self.warnings: list[str] = []
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        channels = self.format.channels
+        buffer = np.empty((block_frames(channels), channels), dtype=np.float32)
+        frames = 0
+        while True:
+            try:
+                block = self._file.read(out=buffer)
+            except soundfile.LibsndfileError as problem:
+                self.truncated = True
+                self.warnings.append(f"Decoding stopped at frame {frames}: {problem}")
+                break
+            if not len(block):
+                break
+            frames += len(block)
+            yield block
+        stated = self.format.frames_stated
+        if stated is not None and frames < stated:
+            self.truncated = True
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_libsndfile(path: Path) -> Source | None:
+    """Return an open source, or None when libsndfile does not know the bytes.
+
+    The file is handed over as a descriptor, so that only its bytes decide, never its name.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        file = soundfile.SoundFile(descriptor, closefd=True)
+    except (soundfile.LibsndfileError, TypeError):
+        os.close(descriptor)
+        return None
+    if file.channels < 1 or file.samplerate < 1:
+        file.close()
+        return None
+    return _LibsndfileSource(file)

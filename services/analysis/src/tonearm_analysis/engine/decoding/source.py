@@ -1,0 +1,113 @@
+"""One way to read audio, whoever decodes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonearm_analysis.engine.errors import AudioError
+from tonearm_analysis.engine.limits import Limits
+
+BLOCK_SAMPLES = 131_072
+"""Samples of all channels in one block: 512 KiB, which stays in a processor's cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFormat:
+    """What the header says. `frames_stated` is None where the header does not say."""
+
+    format: str
+    codec: str
+    sample_rate_hz: int
+    channels: int
+    bit_depth: int | None
+    lossless: bool
+    decoder: str
+    frames_stated: int | None
+
+
+class Source(Protocol):
+    """An open recording, read once from its beginning to its end."""
+
+    format: SourceFormat
+    truncated: bool
+    """Set once reading has ended before the end that the header states."""
+    warnings: list[str]
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield samples, shape (n, channels), C-contiguous; full scale is 1.
+
+        A block may be overwritten by the next one: copy what you keep.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+def block_frames(channels: int) -> int:
+    """Return how many frames a block holds: a multiple of 1024. Only the last one is shorter."""
+    return max(1024, BLOCK_SAMPLES // channels // 1024 * 1024)
+
+
+@contextmanager
+def open_source(path: Path, *, limits: Limits) -> Iterator[Source]:
+    """Open a recording with the first decoder that knows it, and check the limits.
+
+    Raises AudioError, and OSError when the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        if not stream.read(1):
+            raise AudioError("empty", "The file has no bytes.")
+    source = _open(path)
+    try:
+        check_limits(source.format, limits)
+        yield source
+    finally:
+        source.close()
+
+
+def _open(path: Path) -> Source:
+    from tonearm_analysis.engine.decoding.libsndfile import open_libsndfile
+
+    source = open_libsndfile(path)
+    if source is not None:
+        return source
+    from tonearm_analysis.engine.decoding.ffmpeg import open_ffmpeg
+
+    return open_ffmpeg(path)
+
+
+def check_limits(format: SourceFormat, limits: Limits) -> None:
+    """Raise AudioError for what the header alone rules out."""
+    rate = format.sample_rate_hz
+    if not limits.sample_rate_hz_min <= rate <= limits.sample_rate_hz_max:
+        raise AudioError(
+            "unsupported_rate",
+            f"The sample rate, {rate} Hz, lies outside "
+            f"{limits.sample_rate_hz_min}-{limits.sample_rate_hz_max} Hz.",
+        )
+    if format.channels > limits.channels_max:
+        raise AudioError(
+            "too_many_channels",
+            f"The recording has {format.channels} channels; at most {limits.channels_max} "
+            "are analysed.",
+        )
+    if format.frames_stated is not None:
+        check_duration(format.frames_stated, rate, limits)
+
+
+def check_duration(frames: int, sample_rate_hz: int, limits: Limits) -> None:
+    """Raise AudioError `too_long` when that many frames exceed the limit."""
+    if frames > limits.duration_s_max * sample_rate_hz:
+        raise AudioError(
+            "too_long",
+            f"The recording is longer than {limits.duration_s_max / 60:g} minutes.",
+        )

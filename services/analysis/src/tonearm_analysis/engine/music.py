@@ -1,0 +1,96 @@
+"""Stages `rhythm` and `harmony`: what the listeners hear, turned into the result's parts.
+
+Up to HOLD_S of the low-rate signal waits until the cheaper stages have answered; a longer
+recording is heard while it is decoded, so memory stays flat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Block, Floats
+from tonearm_analysis.engine.parameters import Parameters
+
+HOLD_S = 12 * 60
+
+
+class HeldSignal:
+    """The low-rate signal of short recordings, shared by the stages that come last."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Floats] = []
+        self._samples = 0
+        self.overflown = False
+
+    def keep(self, block: Block) -> None:
+        """Keep a block's low-rate samples."""
+        if len(block.low):
+            self._blocks.append(block.low.copy())
+            self._samples += len(block.low)
+        self.overflown = self.overflown or self._samples > HOLD_S * LOW_RATE_HZ
+
+    def take(self) -> list[Floats]:
+        """Return what is held and hold nothing any more."""
+        blocks, self._blocks = self._blocks, []
+        return blocks
+
+    def blocks(self) -> list[Floats]:
+        """Return what is held."""
+        return self._blocks
+
+
+class _Ear(Protocol):
+    def push(self, block: Floats) -> None: ...
+
+    def finish(self) -> Any: ...
+
+
+class RhythmCollector:
+    """Hears beats; answers `Rhythm`."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        from tonearm_analysis.engine.rhythm import Listener
+
+        self._parameters = parameters
+        self._ear: _Ear = Listener(parameters.profile)
+        self.beats_s: tuple[float, ...] = ()
+
+    def push(self, low: Floats) -> None:
+        """Hear the next samples at LOW_RATE_HZ."""
+        self._ear.push(low)
+
+    def finish(self) -> dict[str, Any]:
+        """Return the part `rhythm` of the result."""
+        from tonearm_analysis.engine.rhythm import estimate_heard
+
+        estimate = estimate_heard(
+            self._ear.finish(), tempo_range_bpm=self._parameters.tempo_range_bpm
+        )
+        self.beats_s = estimate.beats_s
+        return asdict(estimate)
+
+
+class HarmonyCollector:
+    """Hears pitch; answers `Harmony`."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        from tonearm_analysis.engine.harmony import HarmonyListener
+
+        self._ear: _Ear = HarmonyListener()
+
+    def push(self, low: Floats) -> None:
+        """Hear the next samples at LOW_RATE_HZ."""
+        self._ear.push(low)
+
+    def finish(self, *, beats_s: tuple[float, ...]) -> dict[str, Any]:
+        """Return the part `harmony` of the result; chords change on the given beats."""
+        from tonearm_analysis.engine.harmony import estimate_heard
+
+        estimate = estimate_heard(self._ear.finish(), beats_s=beats_s)
+        first = estimate.candidates[0] if estimate.key and estimate.candidates else None
+        return {
+            **asdict(estimate),
+            "camelot": first.camelot if first else None,
+            "open_key": first.open_key if first else None,
+        }

@@ -1,0 +1,166 @@
+"""One pass over the recording, and the stages that it feeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tonearm_analysis.engine.blocks import Block, BlockMaker
+from tonearm_analysis.engine.decoding import Source, open_source
+from tonearm_analysis.engine.decoding.source import SourceFormat, check_duration
+from tonearm_analysis.engine.errors import AudioError
+from tonearm_analysis.engine.identity import PcmHash
+from tonearm_analysis.engine.limits import Limits
+from tonearm_analysis.engine.loudness import LoudnessCollector
+from tonearm_analysis.engine.music import HarmonyCollector, HeldSignal, RhythmCollector
+from tonearm_analysis.engine.numerics import one_thread
+from tonearm_analysis.engine.parameters import Parameters
+from tonearm_analysis.engine.rounding import rounded
+from tonearm_analysis.engine.spectral import SpectralCollector
+from tonearm_analysis.engine.stagerun import StageRun
+from tonearm_analysis.engine.stages import STAGES, StageResult
+from tonearm_analysis.engine.waveform import WaveformCollector
+
+
+def analyze_stages(
+    path: Path, *, parameters: Parameters, stage_timeout_s: float | None, limits: Limits
+) -> Iterator[StageResult]:
+    """Yield the result of each stage, in the order of STAGES. See `engine.analyze`."""
+    analysis = _Analysis(parameters, stage_timeout_s=stage_timeout_s)
+    with one_thread():
+        properties = analysis.decode(path, limits=limits)
+    yield analysis.result("properties", lambda: properties)
+    for stage, finish in analysis.finishers():
+        with one_thread():
+            result = analysis.result(stage, finish)
+        yield result
+
+
+class _Analysis:
+    """The collectors of one recording and what each of them cost."""
+
+    def __init__(self, parameters: Parameters, *, stage_timeout_s: float | None) -> None:
+        self._parameters = parameters
+        self._runs = {stage: StageRun(stage, timeout_s=stage_timeout_s) for stage in STAGES}
+        # Decoding is bounded by the limits; a deadline in its midst would falsify every stage.
+        self._runs["properties"] = StageRun("properties", timeout_s=None)
+        self._held = HeldSignal()
+        self._rhythm: RhythmCollector | None = None
+        self._harmony: HarmonyCollector | None = None
+
+    def decode(self, path: Path, *, limits: Limits) -> dict[str, Any]:
+        """Read the recording once, feed the collectors, return the part `properties`."""
+        start_s = time.perf_counter()
+        with open_source(path, limits=limits) as source:
+            self._open_collectors(source.format)
+            maker = BlockMaker(
+                sample_rate_hz=source.format.sample_rate_hz, channels=source.format.channels
+            )
+            pcm_hash = PcmHash(
+                sample_rate_hz=source.format.sample_rate_hz, channels=source.format.channels
+            )
+            for frames in source.blocks():
+                block = maker.make(frames)
+                pcm_hash.feed(block.frames)
+                check_duration(maker.frames, source.format.sample_rate_hz, limits)
+                self._feed(block)
+            if not maker.frames:
+                raise _no_samples(source)
+            self._feed(maker.last())
+        others_s = sum(run.duration_s for run in self._runs.values())
+        self._runs["properties"].duration_s = time.perf_counter() - start_s - others_s
+        return _properties(path, source, maker, pcm_hash.hexdigest())
+
+    def finishers(self) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+        """Yield what completes each stage after decoding, in order."""
+        yield "waveform", self._waveform.finish
+        yield "loudness", self._loudness.finish
+        yield "spectral", self._spectral.finish
+        yield "rhythm", self._finish_rhythm
+        yield "harmony", self._finish_harmony
+
+    def result(self, stage: str, finish: Callable[[], dict[str, Any]]) -> StageResult:
+        """Complete a stage."""
+        run = self._runs[stage]
+        value = run.work(lambda: rounded(finish()))
+        return StageResult(
+            stage=stage,
+            index=STAGES.index(stage) + 1,
+            total=len(STAGES),
+            duration_s=run.duration_s,
+            value=value if run.error is None else None,
+            error=run.error,
+        )
+
+    def _open_collectors(self, format: SourceFormat) -> None:
+        rate, channels = format.sample_rate_hz, format.channels
+        self._waveform = WaveformCollector(sample_rate_hz=rate)
+        self._loudness = LoudnessCollector(sample_rate_hz=rate, channels=channels)
+        self._spectral = SpectralCollector(sample_rate_hz=rate)
+
+    def _feed(self, block: Block) -> None:
+        self._runs["waveform"].work(partial(self._waveform.feed, block))
+        self._runs["loudness"].work(partial(self._loudness.feed, block))
+        self._runs["spectral"].work(partial(self._spectral.feed, block))
+        self._held.keep(block)
+        if self._held.overflown:
+            for samples in self._held.take():
+                self._runs["rhythm"].work(partial(self._hear_rhythm, samples))
+                self._runs["harmony"].work(partial(self._hear_harmony, samples))
+
+    def _hear_rhythm(self, *blocks: Any) -> RhythmCollector:
+        if self._rhythm is None:
+            self._rhythm = RhythmCollector(self._parameters)
+        for samples in blocks:
+            self._rhythm.push(samples)
+        return self._rhythm
+
+    def _hear_harmony(self, *blocks: Any) -> HarmonyCollector:
+        if self._harmony is None:
+            self._harmony = HarmonyCollector(self._parameters)
+        for samples in blocks:
+            self._harmony.push(samples)
+        return self._harmony
+
+    def _finish_rhythm(self) -> dict[str, Any]:
+        return self._hear_rhythm(*self._held.blocks()).finish()
+
+    def _finish_harmony(self) -> dict[str, Any]:
+        beats_s = self._rhythm.beats_s if self._rhythm is not None else ()
+        return self._hear_harmony(*self._held.take()).finish(beats_s=beats_s)
+
+
+def _no_samples(source: Source) -> AudioError:
+    if source.format.frames_stated or source.truncated:
+        return AudioError("truncated", "The header promises audio, but none of it decodes.")
+    return AudioError("empty", "The recording has no samples.")
+
+
+def _properties(path: Path, source: Source, maker: BlockMaker, pcm_sha256: str) -> dict[str, Any]:
+    format, warnings = source.format, list(source.warnings)
+    duration_s = maker.frames / format.sample_rate_hz
+    size_bytes = path.stat().st_size
+    if source.truncated:
+        warnings.insert(0, "The file ends before its header says; what decodes was analysed.")
+    if maker.non_finite_samples:
+        warnings.append(f"{maker.non_finite_samples} samples are no numbers; they count as zero.")
+    return {
+        "duration_s": duration_s,
+        "frames": maker.frames,
+        "sample_rate_hz": format.sample_rate_hz,
+        "channels": format.channels,
+        "format": format.format,
+        "codec": format.codec,
+        "bit_depth": format.bit_depth,
+        "bitrate_bps": round(size_bytes * 8 / duration_s),
+        "size_bytes": size_bytes,
+        "lossless": format.lossless,
+        "decoder": format.decoder,
+        "truncated": source.truncated,
+        "non_finite_samples": maker.non_finite_samples,
+        "warnings": warnings,
+        "pcm_sha256": pcm_sha256,
+    }

@@ -1,0 +1,77 @@
+"""Energy by band at the recording's own rate, and where its spectrum ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.fft
+
+from tonearm_analysis.engine.blocks import Block, Floats
+from tonearm_analysis.engine.statistics import FrameTable
+
+BANDS: tuple[tuple[str, float, float], ...] = (
+    ("low", 20.0, 150.0),
+    ("mid_low", 150.0, 800.0),
+    ("mid_high", 800.0, 4000.0),
+    ("high", 4000.0, 20000.0),
+)
+FRAME_S = 0.046
+CUTOFF_DB = -90.0
+"""Below the strongest bin of the mean spectrum: practically nothing."""
+
+
+class BandCollector:
+    """Share of each band in the energy of all bands, frame by frame without overlap."""
+
+    def __init__(self, *, sample_rate_hz: int) -> None:
+        self._rate = sample_rate_hz
+        self._length = 1 << round(np.log2(sample_rate_hz * FRAME_S))
+        phase = 2 * np.pi * np.arange(self._length) / self._length
+        self._window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+        hz = np.arange(self._length // 2 + 1) * (sample_rate_hz / self._length)
+        self._edges = [np.searchsorted(hz, [low, high]) for _, low, high in BANDS]
+        self._held: Floats = np.empty(0, dtype=np.float32)
+        self._shares = FrameTable(len(BANDS))
+        self._mean_power = np.zeros(len(hz))
+        self._frames = 0
+
+    def feed(self, block: Block) -> None:
+        """Add a block."""
+        held = np.concatenate([self._held, block.mono])
+        if block.is_last and len(held):
+            held = np.concatenate([held, np.zeros(-len(held) % self._length, dtype=np.float32)])
+        whole = len(held) // self._length * self._length
+        if whole:
+            self._measure(held[:whole].reshape(-1, self._length))
+        self._held = held[whole:]
+
+    def finish(self) -> dict[str, Any]:
+        """Return the fields `band_energies` and `cutoff_hz`."""
+        stats = self._shares.stats()
+        return {
+            "band_energies": [
+                {"name": name, "low_hz": low, "high_hz": high, "share": share}
+                for (name, low, high), share in zip(BANDS, stats, strict=True)
+            ],
+            "cutoff_hz": self._cutoff_hz(),
+        }
+
+    def _measure(self, frames: Floats) -> None:
+        spectrum = scipy.fft.rfft(frames * self._window, axis=1, overwrite_x=True)
+        squares = spectrum.view(np.float32)
+        squares *= squares
+        power = squares[:, 0::2] + squares[:, 1::2]
+        self._mean_power += power.sum(axis=0, dtype=np.float64)
+        self._frames += len(frames)
+        sums = np.stack([power[:, a:b].sum(axis=1) for a, b in self._edges], axis=1)
+        total = sums.sum(axis=1, keepdims=True)
+        heard = total[:, 0] > 0
+        self._shares.add(sums[heard] / total[heard])
+
+    def _cutoff_hz(self) -> float | None:
+        top = float(self._mean_power.max(initial=0.0))
+        if top <= 0:
+            return None
+        above = np.flatnonzero(self._mean_power > top * 10 ** (CUTOFF_DB / 10))
+        return float((above[-1] + 1) * self._rate / self._length)

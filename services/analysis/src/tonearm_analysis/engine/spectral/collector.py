@@ -1,0 +1,130 @@
+"""Spectral description of a recording, block by block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Block, Floats
+from tonearm_analysis.engine.spectral import features
+from tonearm_analysis.engine.spectral.bands import BandCollector
+from tonearm_analysis.engine.spectral.energy import energy
+from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH, HOP_LENGTH, CentredFrames
+from tonearm_analysis.engine.statistics import FrameTable
+
+WINDOW_FRAMES = 1 << 15
+"""Frames over which the loudest one sets the 80 dB floor: 12.7 minutes. A recording below that
+has one floor, as in librosa; a longer one has one per window, so memory stays flat."""
+TOP_DB = np.float32(80)
+_FLUX_LEAD = 3
+"""Frames before a rise can be told: one of lag, two of the centred frame's half."""
+_SCALARS = (
+    "centroid_hz",
+    "bandwidth_hz",
+    "rolloff_hz",
+    "flatness",
+    "zero_crossing_rate",
+    "rms",
+)
+
+
+class SpectralCollector:
+    """Everything of `Spectral`, in one pass over the mono signal."""
+
+    def __init__(self, *, sample_rate_hz: int) -> None:
+        self._frames = CentredFrames()
+        self._bands = BandCollector(sample_rate_hz=sample_rate_hz)
+        self._scalars = FrameTable(len(_SCALARS))
+        self._contrast = FrameTable(features.CONTRAST_BANDS)
+        self._mfcc = FrameTable(features.MFCC_COUNT)
+        self._flux = FrameTable(1)
+        self._mel_db: list[Floats] = []
+        self._extremes: list[tuple[Floats, Floats]] = []
+        self._waiting = 0
+
+    def feed(self, block: Block) -> None:
+        """Add a block."""
+        self._bands.feed(block)
+        if not len(block.low) and not block.is_last:
+            return
+        for frames in self._frames.feed(block.low, is_last=block.is_last):
+            self._measure(frames)
+            if self._waiting >= WINDOW_FRAMES:
+                self._close_window()
+
+    def finish(self) -> dict[str, Any]:
+        """Return the part `spectral` of the result."""
+        self._close_window()
+        scalars = dict(zip(_SCALARS, self._scalars.stats(), strict=True))
+        flux = self._flux.stats()[0]
+        return {
+            "sample_rate_hz": LOW_RATE_HZ,
+            "frame_length": FRAME_LENGTH,
+            "hop_length": HOP_LENGTH,
+            "frames": self._scalars.frames,
+            **scalars,
+            "flux": flux,
+            "contrast_db": self._contrast.stats(),
+            "mfcc": self._mfcc.stats(),
+            **self._bands.finish(),
+            "energy": energy(scalars, flux),
+        }
+
+    def _measure(self, frames: Floats) -> None:
+        power = features.powers(frames)
+        magnitudes = np.sqrt(power)
+        _, centroid, bandwidth = features.moments(magnitudes)
+        rows = (
+            centroid,
+            bandwidth,
+            features.rolloff_hz(magnitudes),
+            features.flatness(power),
+            _crossing_rate(frames),
+            _rms(frames),
+        )
+        self._scalars.add(np.stack(rows, axis=1))
+        self._mel_db.append(features.power_db(power @ features.mel_weights()))
+        self._extremes.append(features.contrast_extremes(magnitudes))
+        self._waiting += len(frames)
+
+    def _close_window(self) -> None:
+        """Turn what waits into cepstrum, flux and contrast, which need the window's maximum."""
+        if not self._waiting:
+            return
+        mel_db = _floored(np.concatenate(self._mel_db))
+        self._mfcc.add(features.mfcc(mel_db))
+        self._flux.add(_flux(mel_db)[:, None])
+        peaks = _floored(features.power_db(np.concatenate([p for p, _ in self._extremes])))
+        valleys = _floored(features.power_db(np.concatenate([v for _, v in self._extremes])))
+        self._contrast.add(peaks - valleys)
+        self._mel_db, self._extremes, self._waiting = [], [], 0
+
+
+def _floored(db: Floats) -> Floats:
+    held: Floats = np.maximum(db, db.max() - TOP_DB)
+    return held
+
+
+def _flux(mel_db: Floats) -> Floats:
+    """Return the mean rise over all mel bands per frame: librosa.onset.onset_strength."""
+    rises = np.maximum(np.diff(mel_db, axis=0), 0).mean(axis=1)
+    lead = np.zeros(_FLUX_LEAD, dtype=np.float32)
+    flux: Floats = np.concatenate([lead, rises])[: len(mel_db)]
+    return flux
+
+
+def _rms(frames: Floats) -> Floats:
+    rms: Floats = np.sqrt(np.einsum("ij,ij->i", frames, frames) / np.float32(FRAME_LENGTH))
+    return rms
+
+
+def _crossing_rate(frames: Floats) -> Floats:
+    span = np.concatenate([frames[:, :HOP_LENGTH].ravel(), frames[-1, HOP_LENGTH:]])
+    changes = features.crossings(span)
+    # A frame counts the changes between its own samples: all but the one at its start.
+    counts = np.concatenate([[0.0], np.cumsum(changes, dtype=np.float64)])
+    starts = np.arange(len(frames)) * HOP_LENGTH
+    within = counts[starts + FRAME_LENGTH - 1] - counts[starts]
+    rates: Floats = (within / FRAME_LENGTH).astype(np.float32)
+    return rates

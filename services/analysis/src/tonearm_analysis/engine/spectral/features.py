@@ -1,0 +1,163 @@
+"""Per-frame features, each as librosa defines it with its default arguments.
+
+Magnitudes have shape (frames, bins); bin k lies at k * rate / FRAME_LENGTH Hz.
+References: librosa.feature.{spectral_centroid, spectral_bandwidth, spectral_rolloff,
+spectral_flatness, spectral_contrast, zero_crossing_rate, rms, melspectrogram, mfcc}.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import scipy.fft
+
+from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Floats
+from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH
+
+ROLLOFF_SHARE = 0.85
+POWER_FLOOR = 1e-10
+MEL_BANDS = 128
+MFCC_COUNT = 20
+CONTRAST_BANDS = 7
+_CONTRAST_LOW_HZ = 200.0
+_CONTRAST_QUANTILE = 0.02
+_BINS = FRAME_LENGTH // 2 + 1
+_ZERO = 1e-10
+"""Samples closer to zero than this count as zero for crossings."""
+
+
+def bin_hz() -> Floats:
+    """Return the frequency of each bin."""
+    return (np.arange(_BINS) * (LOW_RATE_HZ / FRAME_LENGTH)).astype(np.float32)
+
+
+@cache
+def _window() -> Floats:
+    phase = 2 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH
+    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+
+
+def powers(frames: Floats) -> Floats:
+    """Return the power spectrum of Hann-windowed frames."""
+    spectrum = scipy.fft.rfft(frames * _window(), axis=1, overwrite_x=True)
+    squares = spectrum.view(np.float32)
+    squares *= squares
+    total: Floats = squares[:, 0::2] + squares[:, 1::2]
+    return total
+
+
+def moments(magnitudes: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return (sum of magnitudes, centroid in Hz, bandwidth in Hz); zero for empty frames."""
+    hz = bin_hz()
+    sums = magnitudes @ np.stack([np.ones_like(hz), hz, hz * hz], axis=1)
+    total = sums[:, 0].astype(np.float64)
+    heard = total > np.finfo(np.float32).tiny
+    safe = np.where(heard, total, 1.0)
+    centroid = np.where(heard, sums[:, 1] / safe, 0.0)
+    variance = np.where(heard, sums[:, 2] / safe, 0.0) - centroid**2
+    bandwidth = np.sqrt(np.maximum(variance, 0.0))
+    return sums[:, 0], centroid.astype(np.float32), bandwidth.astype(np.float32)
+
+
+def rolloff_hz(magnitudes: Floats) -> Floats:
+    """Return the lowest bin's frequency at which 85 % of the magnitude is reached."""
+    running = np.cumsum(magnitudes, axis=1)
+    reached = running >= ROLLOFF_SHARE * running[:, -1:]
+    hz: Floats = bin_hz()[np.argmax(reached, axis=1)]
+    return hz
+
+
+def flatness(power: Floats) -> Floats:
+    """Return geometric over arithmetic mean of the power spectrum: 1 for white noise."""
+    floored = np.maximum(power, np.float32(POWER_FLOOR))
+    geometric = np.exp(np.log(floored).mean(axis=1))
+    ratio: Floats = geometric / floored.mean(axis=1)
+    return ratio
+
+
+@cache
+def _contrast_bands() -> tuple[tuple[int, int, int], ...]:
+    """Return (first bin, end bin, bins in each tail) per band."""
+    hz = np.arange(_BINS) * (LOW_RATE_HZ / FRAME_LENGTH)
+    edges = [0.0, *(_CONTRAST_LOW_HZ * 2.0**octave for octave in range(CONTRAST_BANDS))]
+    bands = []
+    for index in range(CONTRAST_BANDS):
+        inside = np.flatnonzero((hz >= edges[index]) & (hz <= edges[index + 1]))
+        first, end = int(inside[0]), int(inside[-1]) + 1
+        first -= 1 if index > 0 else 0
+        last_band = index == CONTRAST_BANDS - 1
+        end = _BINS if last_band else end
+        # The share is taken of the band with its upper edge, the values without it.
+        tail = max(1, round(_CONTRAST_QUANTILE * (end - first)))
+        bands.append((first, end if last_band else end - 1, tail))
+    return tuple(bands)
+
+
+def contrast_extremes(magnitudes: Floats) -> tuple[Floats, Floats]:
+    """Return (peaks, valleys) per octave band, shape (frames, CONTRAST_BANDS) each.
+
+    The mean of the highest and of the lowest 2 % of the band's bins.
+    """
+    peaks = np.empty((len(magnitudes), CONTRAST_BANDS), dtype=np.float32)
+    valleys = np.empty_like(peaks)
+    for band, (first, end, tail) in enumerate(_contrast_bands()):
+        inside = magnitudes[:, first:end]
+        if tail == 1:
+            peaks[:, band], valleys[:, band] = inside.max(axis=1), inside.min(axis=1)
+            continue
+        width = end - first
+        parted = np.partition(inside, (tail - 1, width - tail), axis=1)
+        valleys[:, band] = parted[:, :tail].mean(axis=1)
+        peaks[:, band] = parted[:, width - tail :].mean(axis=1)
+    return peaks, valleys
+
+
+def power_db(power: Floats) -> Floats:
+    """Return decibels over 1, floored at POWER_FLOOR, without librosa's top_db."""
+    db: Floats = np.float32(10) * np.log10(np.maximum(power, np.float32(POWER_FLOOR)))
+    return db
+
+
+@cache
+def mel_weights() -> Floats:
+    """Return the mel filter bank (Slaney's scale and norm), shape (bins, MEL_BANDS)."""
+    hz = np.arange(_BINS) * (LOW_RATE_HZ / FRAME_LENGTH)
+    edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(LOW_RATE_HZ / 2), MEL_BANDS + 2))
+    rise = (hz[:, None] - edges[:-2]) / np.diff(edges)[:-1]
+    fall = (edges[2:] - hz[:, None]) / np.diff(edges)[1:]
+    weights = np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))
+    return np.ascontiguousarray(weights.astype(np.float32))
+
+
+_MEL_HZ = 200.0 / 3
+_LOG_FROM_HZ = 1000.0
+_LOG_STEP = np.log(6.4) / 27.0
+
+
+def _hz_to_mel(hz: float) -> float:
+    """Slaney's scale: linear below 1 kHz, logarithmic above."""
+    if hz < _LOG_FROM_HZ:
+        return hz / _MEL_HZ
+    return float(_LOG_FROM_HZ / _MEL_HZ + np.log(hz / _LOG_FROM_HZ) / _LOG_STEP)
+
+
+def _mel_to_hz(
+    mel: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    log_from = _LOG_FROM_HZ / _MEL_HZ
+    logarithmic = _LOG_FROM_HZ * np.exp(_LOG_STEP * (mel - log_from))
+    return np.where(mel < log_from, mel * _MEL_HZ, logarithmic)
+
+
+def mfcc(mel_db: Floats) -> Floats:
+    """Return the first MFCC_COUNT coefficients (DCT-II, orthonormal) per frame."""
+    coefficients: Floats = scipy.fft.dct(mel_db, type=2, axis=1, norm="ortho")[:, :MFCC_COUNT]
+    return coefficients
+
+
+def crossings(signal: Floats) -> Floats:
+    """Return 1 where a sample's sign differs from the sample before, shape (n - 1,)."""
+    negative = signal < -np.float32(_ZERO)
+    changes: Floats = (negative[1:] != negative[:-1]).astype(np.float32)
+    return changes

@@ -1,0 +1,41 @@
+"""Centred frames of a streamed signal: librosa's framing without the whole signal in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tonearm_analysis.engine.blocks import Floats
+
+FRAME_LENGTH = 2048
+HOP_LENGTH = 512
+BATCH_FRAMES = 128
+"""Frames that are worked on at once: 1 MiB of samples, which stays in a processor's cache."""
+_HALF = FRAME_LENGTH // 2
+
+
+class CentredFrames:
+    """Cuts a signal into frames of FRAME_LENGTH every HOP_LENGTH, as if zeros surrounded it.
+
+    Frame t is centred on sample t * HOP_LENGTH; n samples give 1 + n // HOP_LENGTH frames.
+    """
+
+    def __init__(self) -> None:
+        self._held: Floats = np.zeros(_HALF, dtype=np.float32)
+
+    def feed(self, samples: Floats, *, is_last: bool) -> Iterator[Floats]:
+        """Yield the frames that are now complete, shape (k <= BATCH_FRAMES, FRAME_LENGTH).
+
+        The frames are views that overlap: read, do not write.
+        """
+        parts = [self._held, samples]
+        if is_last:
+            parts.append(np.zeros(_HALF, dtype=np.float32))
+        held = np.concatenate(parts)
+        count = max(0, (len(held) - FRAME_LENGTH) // HOP_LENGTH + 1)
+        if count:
+            frames = np.lib.stride_tricks.sliding_window_view(held, FRAME_LENGTH)[::HOP_LENGTH]
+            for start in range(0, count, BATCH_FRAMES):
+                yield frames[start : min(start + BATCH_FRAMES, count)]
+        self._held = held[count * HOP_LENGTH :]

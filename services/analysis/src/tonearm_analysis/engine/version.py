@@ -1,0 +1,3 @@
+"""The engine's version: any change of any result raises it."""
+
+ENGINE_VERSION = "1.0.0"
