@@ -1,0 +1,1 @@
+"""Numbered forward-only SQL: `pre` before the new code runs, `post` after it."""
