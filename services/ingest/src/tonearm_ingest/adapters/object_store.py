@@ -1,0 +1,103 @@
+"""The object store through obstore: local files, S3 and its relatives by URL, or memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from tonearm_ingest.domain.errors import DownloadUnavailable, StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+def open_store(url: str, *, timeout_s: float = 30.0, retries_max: int = 3) -> ObjectStore:
+    """Return the store behind `url`: `file:///folder`, `s3://bucket/prefix`, `memory://`.
+
+    A folder is created where missing. Credentials and endpoint of S3 come from the environment
+    in the standard way (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...). Raises `ValueError` for a
+    URL that nobody understands. `timeout_s` bounds one request, retries are bounded in number.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "file":
+        return from_url(url, mkdir=True)
+    if scheme == "memory":
+        return from_url(url)
+    options: dict[str, Any] = {
+        "client_options": {"timeout": timedelta(seconds=timeout_s), "allow_http": True},
+        "retry_config": {
+            "max_retries": retries_max,
+            "retry_timeout": timedelta(seconds=timeout_s),
+        },
+    }
+    return from_url(url, **options)
+
+
+class ObstoreBlobs:
+    """Port `Blobs`.
+
+    A file larger than one part goes up in parts, of which at most `parts_in_flight_max` (and the
+    one being filled) are held: that product bounds the memory of one upload.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        part_size_bytes: int,
+        parts_in_flight_max: int,
+        read_size_bytes: int,
+    ) -> None:
+        self._store = store
+        self._part_size_bytes = part_size_bytes
+        self._parts_in_flight_max = parts_in_flight_max
+        self._read_size_bytes = read_size_bytes
+
+    async def save(self, object_key: str, chunks: AsyncIterable[bytes]) -> None:
+        """Write through a multi-part writer, which completes only when the chunks do."""
+        try:
+            async with obstore.open_writer_async(
+                self._store,
+                object_key,
+                buffer_size=self._part_size_bytes,
+                max_concurrency=self._parts_in_flight_max,
+            ) as writer:
+                async for chunk in chunks:
+                    await writer.write(chunk)
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable from error
+
+    async def delete(self, object_key: str) -> None:
+        """Delete; local files say when one is missing, S3 does not."""
+        try:
+            await obstore.delete_async(self._store, object_key)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable from error
+
+    async def read(self, object_key: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+        """Stream one range; every piece is at least `read_size_bytes` but the last."""
+        try:
+            got = await obstore.get_async(self._store, object_key, options={"range": (start, end)})
+            async for piece in got.stream(min_chunk_size=self._read_size_bytes):
+                yield bytes(piece)
+        except FileNotFoundError:
+            raise DownloadUnavailable from None
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable from error
+
+    async def ping(self) -> None:
+        """Ask the store for a sign of life; for readiness checks. Raises `StoreUnavailable`."""
+        try:
+            await obstore.head_async(self._store, "tonearm-readiness")
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable from error

@@ -1,0 +1,145 @@
+"""What can be wrong with an upload or a request for a recording. The docstring is the message."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tonearm_kit.errors import AppError, Kind
+
+
+class AudioNotFound(AppError):
+    """There is no such recording in this account."""
+
+    code: ClassVar[str] = "audio_not_found"
+    kind: ClassVar[Kind] = Kind.NOT_FOUND
+
+
+class FileTooLarge(AppError):
+    """The file is larger than this account may upload."""
+
+    code: ClassVar[str] = "file_too_large"
+    kind: ClassVar[Kind] = Kind.TOO_LARGE
+
+
+class EmptyFile(AppError):
+    """The file has no bytes."""
+
+    code: ClassVar[str] = "empty_file"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
+class NotAudio(AppError):
+    """The bytes are not audio, whatever the file is called."""
+
+    code: ClassVar[str] = "not_audio"
+    kind: ClassVar[Kind] = Kind.UNSUPPORTED
+
+
+class UnsupportedAudio(AppError):
+    """This audio cannot be read; send wav, flac, mp3, ogg, opus, m4a, aac or aiff."""
+
+    code: ClassVar[str] = "unsupported_audio"
+    kind: ClassVar[Kind] = Kind.UNSUPPORTED
+
+
+class NotMultipart(AppError):
+    """Send the file as `multipart/form-data` with a part named `file`."""
+
+    code: ClassVar[str] = "not_multipart"
+    kind: ClassVar[Kind] = Kind.UNSUPPORTED
+
+
+class MalformedMultipart(AppError):
+    """The multipart body is broken or ends too early."""
+
+    code: ClassVar[str] = "malformed_multipart"
+    kind: ClassVar[Kind] = Kind.MALFORMED
+
+
+class FileMissing(AppError):
+    """The form has no part named `file` with a file name."""
+
+    code: ClassVar[str] = "file_missing"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
+class UploadStalled(AppError):
+    """No bytes came for too long; send the file again."""
+
+    code: ClassVar[str] = "upload_stalled"
+    kind: ClassVar[Kind] = Kind.INVALID
+    retryable: ClassVar[bool] = True
+
+
+class TooManyUploads(AppError):
+    """Too many uploads run at this moment; try again shortly."""
+
+    code: ClassVar[str] = "too_many_uploads"
+    kind: ClassVar[Kind] = Kind.UNAVAILABLE
+    retryable: ClassVar[bool] = True
+
+
+class FeatureOff(AppError):
+    """This feature is not switched on for this account."""
+
+    code: ClassVar[str] = "feature_off"
+    kind: ClassVar[Kind] = Kind.FORBIDDEN
+
+
+class QuotaExceeded(AppError):
+    """The plan of this account has no room for this upload."""
+
+    code: ClassVar[str] = "quota_exceeded"
+    kind: ClassVar[Kind] = Kind.EXHAUSTED
+
+
+class EntitlementsUnavailable(AppError):
+    """Flags and quota cannot be checked right now, so nothing was accepted; try again shortly."""
+
+    code: ClassVar[str] = "entitlements_unavailable"
+    kind: ClassVar[Kind] = Kind.UNAVAILABLE
+    retryable: ClassVar[bool] = True
+
+
+class StoreUnavailable(AppError):
+    """The object store does not answer; try again shortly."""
+
+    code: ClassVar[str] = "store_unavailable"
+    kind: ClassVar[Kind] = Kind.UNAVAILABLE
+    retryable: ClassVar[bool] = True
+
+
+class IdempotencyKeyReused(AppError):
+    """This Idempotency-Key was used before with another file."""
+
+    code: ClassVar[str] = "idempotency_key_reused"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
+class UploadInProgress(AppError):
+    """An upload with this Idempotency-Key is still running."""
+
+    code: ClassVar[str] = "upload_in_progress"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+    retryable: ClassVar[bool] = True
+
+
+class InvalidCursor(AppError):
+    """The cursor is not one that this list gave out."""
+
+    code: ClassVar[str] = "invalid_cursor"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
+class AccountGone(AppError):
+    """This account has been deleted."""
+
+    code: ClassVar[str] = "account_gone"
+    kind: ClassVar[Kind] = Kind.FORBIDDEN
+
+
+class DownloadUnavailable(AppError):
+    """The bytes of this recording are not in the store."""
+
+    code: ClassVar[str] = "download_unavailable"
+    kind: ClassVar[Kind] = Kind.NOT_FOUND

@@ -1,0 +1,176 @@
+"""What the use cases need from the world. Adapters and fakes satisfy these by shape."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tonearm_contracts.envelope import EventData
+from tonearm_ingest.domain.audio import Audio, Properties, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whose request this is, as the verified token says."""
+
+    account_id: str
+    plan: str
+    is_beta: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooseObject:
+    """An object in the store that no recording owns: not yet, or not any more.
+
+    Whoever writes or abandons bytes leaves this note first; what is still noted at `sweep_after`
+    is removed. So a crash at any point leaves nothing behind.
+    """
+
+    object_key: str
+    account_id: str
+    sweep_after: datetime
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """What one upload takes from the plan."""
+
+    account_id: str
+    audio_id: str
+    size_bytes: int
+    duration_s: float
+
+
+class AudioRows(Protocol):
+    """The recordings, inside one transaction."""
+
+    async def add(self, audio: Audio) -> None:
+        """Store a new recording; raises `AccountGone` where the account was deleted."""
+
+    async def find(self, audio_id: str, *, account_id: str) -> Audio | None:
+        """Return the recording if it is this account's."""
+
+    async def find_for_update(self, audio_id: str) -> Audio | None:
+        """Return the recording, whoever owns it, and keep others from changing it meanwhile."""
+
+    async def find_by_idempotency_key(self, key: str, *, account_id: str) -> Audio | None:
+        """Return what an earlier upload with this key made."""
+
+    async def page(
+        self, *, account_id: str, before_id: str | None, status: Status | None, limit: int
+    ) -> Sequence[Audio]:
+        """Return up to `limit` recordings, newest first, older than `before_id`."""
+
+    async def save(self, audio: Audio) -> None:
+        """Write what may change: status, failure, summary and their times."""
+
+    async def remove(self, audio: Audio, *, at: datetime) -> None:
+        """Delete the row and remember for a while that it was there."""
+
+    async def was_removed(self, audio_id: str, *, account_id: str) -> bool:
+        """Tell whether this account deleted such a recording not long ago."""
+
+    async def forget_removed(self, *, before: datetime) -> int:
+        """Drop the memory of deletions older than `before`."""
+
+    async def close_account(self, account_id: str) -> None:
+        """Let no further recording into this account, in this and every later transaction."""
+
+    async def of_account(self, account_id: str, *, limit: int) -> Sequence[Audio]:
+        """Return up to `limit` recordings of the account, for removal."""
+
+
+class LooseObjects(Protocol):
+    """The notes on ownerless objects, inside one transaction."""
+
+    async def note(self, loose: LooseObject) -> bool:
+        """Write the note; False where another upload with the same idempotency key is running."""
+
+    async def drop(self, object_key: str) -> None:
+        """Remove the note: the object has an owner now, or is gone."""
+
+    async def take_due(self, *, now: datetime, limit: int) -> Sequence[str]:
+        """Return keys of objects to remove, locked until the transaction ends."""
+
+    async def postpone(self, object_key: str, *, until: datetime) -> None:
+        """Try this one again later."""
+
+
+class Events(Protocol):
+    """The outbox of the transaction."""
+
+    async def add(
+        self, event: EventData, *, topic: str | None = None, correlation_id: str | None = None
+    ) -> None:
+        """Publish `event` if and when the transaction commits."""
+
+
+class Transaction(Protocol):
+    """Everything that one transaction can change."""
+
+    @property
+    def audio(self) -> AudioRows:
+        """The recordings."""
+
+    @property
+    def loose(self) -> LooseObjects:
+        """The notes on ownerless objects."""
+
+    @property
+    def events(self) -> Events:
+        """The outbox."""
+
+
+Begin = Callable[[], AbstractAsyncContextManager[Transaction]]
+"""Opens a transaction that commits when its block ends well."""
+
+
+class Blobs(Protocol):
+    """The object store."""
+
+    async def save(self, object_key: str, chunks: AsyncIterable[bytes]) -> None:
+        """Write all chunks as one object, which appears whole or not at all.
+
+        Holds a bounded number of bytes. An error of `chunks` passes through, and the object
+        does not appear. Raises `StoreUnavailable`.
+        """
+
+    async def delete(self, object_key: str) -> None:
+        """Remove the object; a missing one is fine. Raises `StoreUnavailable`."""
+
+    def read(self, object_key: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+        """Give the bytes [start, end) in pieces. Raises `DownloadUnavailable` for a missing one."""
+
+
+class Entitlements(Protocol):
+    """What an account may do. Every method raises `EntitlementsUnavailable` when in doubt."""
+
+    async def flags(self, caller: Caller) -> frozenset[str]:
+        """Return the keys of the features that are on for this account."""
+
+    async def size_bytes_max(self, caller: Caller, *, size_bytes: int) -> int | None:
+        """Return the largest file of the plan, None for no limit.
+
+        Raises `QuotaExceeded` where an upload of `size_bytes` would not fit; takes nothing.
+        """
+
+    async def reserve(self, wanted: Reserve) -> str:
+        """Take the use from the plan until it is settled; returns the reservation's id.
+
+        The same `audio_id` always gives the same reservation. Raises `QuotaExceeded`.
+        """
+
+
+class Prober(Protocol):
+    """Reads the header of a stored file, out of harm's way."""
+
+    async def probe(self, object_key: str, *, size_bytes: int, format: str) -> Properties:
+        """Return what the header tells; only `format` is sure to be there.
+
+        Raises `NotAudio` where there is no audio in it, `UnsupportedAudio` where we do not read
+        its codec or nobody can open it.
+        """

@@ -1,0 +1,42 @@
+"""Remove objects that nobody owns and memories that nobody needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tonearm_ingest.usecases.ports import Begin, Blobs
+from tonearm_kit.clock import Clock
+from tonearm_kit.errors import AppError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepLimits:
+    """Bounds of one sweep."""
+
+    objects_max: int
+    retry_after_s: float
+    removed_kept_s: float
+    """How long a deletion is remembered, so that repeating it still answers "done"."""
+
+
+async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits) -> int:
+    """Remove due objects, at most `objects_max`; returns how many went.
+
+    An object that the store will not remove now is tried again later. Several sweepers may run
+    at once: each sees only notes that no other holds.
+    """
+    now = clock.now()
+    n_removed = 0
+    async with begin() as tx:
+        for key in await tx.loose.take_due(now=now, limit=limits.objects_max):
+            try:
+                await blobs.delete(key)
+            except AppError:
+                until = now + timedelta(seconds=limits.retry_after_s)
+                await tx.loose.postpone(key, until=until)
+                continue
+            await tx.loose.drop(key)
+            n_removed += 1
+        await tx.audio.forget_removed(before=now - timedelta(seconds=limits.removed_kept_s))
+    return n_removed
