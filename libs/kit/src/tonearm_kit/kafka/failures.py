@@ -90,7 +90,11 @@ def reason_of(error: BaseException) -> str:
 def class_name(error: BaseException) -> str:
     """Return the qualified class name, as in `error.type` and the dead-letter header."""
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def stack_of(error: BaseException) -> str:

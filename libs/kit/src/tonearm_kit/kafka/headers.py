@@ -92,7 +92,9 @@ def decode_record(record: Record) -> CloudEvent:
     if content_type.encode().startswith(_STRUCTURED):
         return _decode_structured(record)
     missing = [
-        name for name in ("ce_id", "ce_source", "ce_type", "ce_specversion") if not headers.get(name)
+        name
+        for name in ("ce_id", "ce_source", "ce_type", "ce_specversion")
+        if not headers.get(name)
     ]
     if missing:
         raise Poison(f"not a CloudEvent: no {', '.join(missing)}")
@@ -112,7 +114,13 @@ def decode_record(record: Record) -> CloudEvent:
         time=_time(headers.get("ce_time"), record.timestamp),
         datacontenttype=content_type,
         data=_json_object(record.value),
-        **{name: headers.get(f"ce_{name}") for name in _EXTENSIONS},
+        dataschema=headers.get("ce_dataschema"),
+        traceparent=headers.get("ce_traceparent"),
+        tracestate=headers.get("ce_tracestate"),
+        correlationid=headers.get("ce_correlationid"),
+        causationid=headers.get("ce_causationid"),
+        partitionkey=headers.get("ce_partitionkey"),
+        dataref=headers.get("ce_dataref"),
     )
 
 

@@ -52,9 +52,7 @@ def topics_of(group: str, policy: RetryPolicy) -> list[Topic]:
         )
         for level in range(len(policy.delays_s) + 1)
     ]
-    dead = Topic(
-        name=dead_letter_topic(group), partitions=1, retention_s=policy.dead_retention_s
-    )
+    dead = Topic(name=dead_letter_topic(group), partitions=1, retention_s=policy.dead_retention_s)
     return [*levels, dead]
 
 
@@ -123,7 +121,7 @@ def retry_record(
             (GROUP, group.encode()),
             (ATTEMPT, str(attempt).encode()),
             (NOT_BEFORE_MS, str(due_ms).encode()),
-            (REASON, reason_of(error).encode()),
+            (REASON, reason_of(error).encode(errors="replace")),
         ],
     )
 
@@ -146,10 +144,10 @@ def dead_letter_record(
         *Origin.of(record).headers(),
         (GROUP, group.encode()),
         (ATTEMPT, str(attempt).encode()),
-        (REASON, reason_of(error).encode()),
+        (REASON, reason_of(error).encode(errors="replace")),
         (ERROR_CLASS, class_name(error).encode()),
         (STACK_HASH, stack_hash(error).encode()),
-        (STACK, stack_of(error).encode()),
+        (STACK, stack_of(error).encode(errors="replace")),
         (FAILED_AT_MS, str(failed_at_ms).encode()),
     ]
     if traceparent is not None:

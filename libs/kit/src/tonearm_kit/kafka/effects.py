@@ -1,0 +1,150 @@
+"""Applying events: the effect and its inbox row together, in one of three grains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+
+import asyncpg
+
+from tonearm_contracts.envelope import CloudEvent
+from tonearm_kit import inbox
+from tonearm_kit.db import Connection, Database
+from tonearm_kit.kafka.context import handling
+from tonearm_kit.kafka.failures import Verdict, verdict
+from tonearm_kit.logs import get_logger
+
+Handler = Callable[[Connection, CloudEvent], Awaitable[None]]
+"""Effect of one event, inside the runner's transaction, behind the runner's inbox check."""
+
+BatchHandler = Callable[[Connection, Sequence[CloudEvent]], Awaitable[None]]
+"""Effect of several events of one type and one partition, in their order, ditto."""
+
+JobHandler = Callable[[CloudEvent], Awaitable[None]]
+"""A long job: it owns its transactions and calls `inbox.first_time` in the last one."""
+
+log = get_logger(__name__)
+
+
+class Failed(Exception):
+    """An effect was not applied; nothing of it is in the database."""
+
+    def __init__(self, cause: BaseException, kind: Verdict) -> None:
+        super().__init__(repr(cause))
+        self.cause, self.kind = cause, kind
+
+
+class _HandlerFailed(Exception):
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+class Effects:
+    """Knows the handlers of a consumer and runs them; raises `Failed` and nothing else."""
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        db: Database | None,
+        handlers: Mapping[str, Handler],
+        batch_handlers: Mapping[str, BatchHandler],
+        job_handlers: Mapping[str, JobHandler],
+        handler_timeout_s: float,
+        job_timeout_s: float,
+    ) -> None:
+        if (handlers or batch_handlers) and db is None:
+            raise ValueError("handlers of the message and batch grain need a database")
+        self._group, self._db = group, db
+        self._handlers, self._batch_handlers = handlers, batch_handlers
+        self._job_handlers = job_handlers
+        self._handler_timeout_s, self._job_timeout_s = handler_timeout_s, job_timeout_s
+
+    def wants(self, event_type: str) -> bool:
+        """Whether there is a handler for this type; others are skipped."""
+        return (
+            event_type in self._handlers
+            or event_type in self._batch_handlers
+            or event_type in self._job_handlers
+        )
+
+    async def apply(self, event: CloudEvent) -> bool:
+        """Apply one event; False when its effect was there already."""
+        job = self._job_handlers.get(event.type)
+        if job is not None:
+            await self._run_job(job, event)
+            return True
+        return await self.apply_batch([event]) == 1
+
+    async def apply_batch(self, events: Sequence[CloudEvent]) -> int:
+        """Apply the events in one transaction; return how many were not there already."""
+        if self._db is None:
+            raise RuntimeError("no database")
+        try:
+            async with self._db.begin() as conn:
+                fresh = await self._fresh(conn, events)
+                try:
+                    async with asyncio.timeout(self._handler_timeout_s):
+                        await self._run(conn, fresh)
+                except Exception as error:
+                    raise _HandlerFailed(error) from error
+                return len(fresh)
+        except _HandlerFailed as failed:
+            raise await self._classified(failed.cause) from failed.cause
+        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+            raise Failed(error, Verdict.OUTAGE) from error
+        except asyncpg.PostgresError as error:
+            raise Failed(error, verdict(error)) from error
+
+    async def _fresh(self, conn: Connection, events: Sequence[CloudEvent]) -> list[CloudEvent]:
+        if len(events) == 1:
+            event = events[0]
+            first = await inbox.first_time(
+                conn, group=self._group, event_id=event.id, source=event.source
+            )
+            return [event] if first else []
+        new = await inbox.first_times(
+            conn, group=self._group, events=[(event.source, event.id) for event in events]
+        )
+        fresh = []
+        for event in events:
+            if (event.source, event.id) in new:
+                new.remove((event.source, event.id))  # the same event twice in one batch
+                fresh.append(event)
+        return fresh
+
+    async def _run(self, conn: Connection, events: Sequence[CloudEvent]) -> None:
+        # Runs of one type, not all of one type: the order of a key's events is kept.
+        for event_type, group in groupby(events, key=lambda event: event.type):
+            batch_handler = self._batch_handlers.get(event_type)
+            if batch_handler is not None:
+                await batch_handler(conn, list(group))
+                continue
+            for event in group:
+                with handling(event):
+                    await self._handlers[event_type](conn, event)
+
+    async def _run_job(self, job: JobHandler, event: CloudEvent) -> None:
+        try:
+            with handling(event):
+                async with asyncio.timeout(self._job_timeout_s):
+                    await job(event)
+        except Exception as error:
+            raise await self._classified(error) from error
+
+    async def _classified(self, error: Exception) -> Failed:
+        """Tell a handler's own network trouble from our database being away."""
+        kind = verdict(error)
+        if isinstance(error, (OSError, TimeoutError)) and not await self._database_answers():
+            kind = Verdict.OUTAGE
+        return Failed(error, kind)
+
+    async def _database_answers(self) -> bool:
+        if self._db is None:
+            return True
+        try:
+            await self._db.ping()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True

@@ -1,0 +1,250 @@
+"""Spans and metrics of messaging, by the semantic conventions that `semconv` pins.
+
+`SPANS` and `METRICS` below are the whole list; the tests compare what is emitted against it.
+
+- create T (PRODUCER): an event is put into the outbox. Its context is the one that consumers
+  continue, in this process or another, however long the event waited.
+- send T (CLIENT): the relay hands a batch to the broker; linked to the creations, and a child of
+  the creation when it carries a single one.
+- poll T (CLIENT), process T (CONSUMER), commit T (CLIENT): the consumer. `process` is linked to
+  the creation, and by default its child for a single message; for a batch it is a root.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.util.types import AttributeValue
+
+from tonearm_kit import semconv, telemetry
+from tonearm_kit.kafka.failures import class_name
+
+SYSTEM: Final = "kafka"
+LINKS_MAX: Final = 128
+"""Links of one span; a larger batch names its first ones only."""
+
+SPANS: Final[Mapping[str, tuple[SpanKind, str]]] = {
+    "create": (SpanKind.PRODUCER, "create"),
+    "send": (SpanKind.CLIENT, "send"),
+    "poll": (SpanKind.CLIENT, "receive"),
+    "process": (SpanKind.CONSUMER, "process"),
+    "commit": (SpanKind.CLIENT, "settle"),
+}
+"""Operation name -> kind of its span and `messaging.operation.type`."""
+
+LAG: Final = "tonearm.messaging.consumer.lag"
+RETRIED: Final = "tonearm.messaging.retried.messages"
+DEAD: Final = "tonearm.messaging.dead.messages"
+DUPLICATES: Final = "tonearm.messaging.duplicate.messages"
+BRAKE: Final = "tonearm.messaging.brake"
+OUTBOX_LAG: Final = "tonearm.outbox.lag"
+OUTBOX_ROWS: Final = "tonearm.outbox.rows"
+
+METRICS: Final[Mapping[str, tuple[str, str, str]]] = {
+    semconv.MESSAGING_CLIENT_OPERATION_DURATION: (
+        "histogram", "s", "Duration of send, poll and commit calls.",
+    ),
+    semconv.MESSAGING_PROCESS_DURATION: (
+        "histogram", "s", "Duration of applying one message or one batch.",
+    ),
+    semconv.MESSAGING_CLIENT_SENT_MESSAGES: (
+        "counter", "{message}", "Messages handed to the broker.",
+    ),
+    semconv.MESSAGING_CLIENT_CONSUMED_MESSAGES: (
+        "counter", "{message}", "Messages delivered to the application.",
+    ),
+    RETRIED: ("counter", "{message}", "Messages sent to a retry topic."),
+    DEAD: ("counter", "{message}", "Messages sent to the dead letters."),
+    DUPLICATES: ("counter", "{message}", "Messages whose effect was there already."),
+    LAG: ("gauge", "s", "Age of the oldest message that this member has not settled; 0 if none."),
+    BRAKE: ("gauge", "1", "1 while the brake holds this consumer, else 0."),
+    OUTBOX_LAG: ("gauge", "s", "Age of the oldest event that is not sent; 0 if none."),
+    OUTBOX_ROWS: ("gauge", "{event}", "Events not yet sent; counted up to the bound."),
+}  # fmt: skip
+"""Metric name -> instrument, unit, meaning."""
+
+Gauge = Callable[[], Iterable[Observation]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    attributes: dict[str, AttributeValue]
+    span: trace.Span
+
+
+class Measures:
+    """Emits everything in `SPANS` and `METRICS`; tests give it providers of their own."""
+
+    def __init__(
+        self,
+        *,
+        tracer: trace.Tracer | None = None,
+        meter: metrics.Meter | None = None,
+        client_id: str = "tonearm",
+    ) -> None:
+        self._tracer = tracer or telemetry.tracer("tonearm_kit.kafka")
+        meter = meter or telemetry.meter("tonearm_kit.kafka")
+        self._client_id = client_id
+        self._gauges: dict[str, list[Gauge]] = {}
+        self._operation_s = self._histogram(meter, semconv.MESSAGING_CLIENT_OPERATION_DURATION)
+        self._process_s = self._histogram(meter, semconv.MESSAGING_PROCESS_DURATION)
+        self._counters = {
+            name: meter.create_counter(name, unit=unit, description=text)
+            for name, (kind, unit, text) in METRICS.items()
+            if kind == "counter"
+        }
+        for name, (kind, unit, text) in METRICS.items():
+            if kind == "gauge":
+                self._gauges[name] = []
+                meter.create_observable_gauge(
+                    name, callbacks=[self._observer(name)], unit=unit, description=text
+                )
+
+    @staticmethod
+    def _histogram(meter: metrics.Meter, name: str) -> metrics.Histogram:
+        return telemetry.duration_histogram(meter, name, METRICS[name][2])
+
+    def _observer(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            return [found for gauge in tuple(self._gauges[name]) for found in gauge()]
+
+        return observe
+
+    @contextmanager
+    def gauge(self, name: str, read: Gauge) -> Iterator[None]:
+        """Report what `read` returns under `name`, as long as the context lasts."""
+        self._gauges[name].append(read)
+        try:
+            yield
+        finally:
+            self._gauges[name].remove(read)
+
+    def count(self, name: str, amount: int, attributes: Mapping[str, AttributeValue]) -> None:
+        """Add to one of the counters in `METRICS`."""
+        if amount:
+            self._counters[name].add(amount, {semconv.MESSAGING_SYSTEM: SYSTEM, **attributes})
+
+    @contextmanager
+    def operation(
+        self,
+        name: str,
+        topic: str,
+        *,
+        group: str | None = None,
+        parent: Context | None = None,
+        links: Sequence[SpanContext] = (),
+        attributes: Mapping[str, AttributeValue] | None = None,
+        span: bool = True,
+        batch_count: int | None = None,
+    ) -> Iterator[trace.Span]:
+        """Measure one operation of `SPANS` on a topic; an exception marks it as failed.
+
+        parent: None starts a new trace for consumer operations; pass a context to continue.
+        """
+        kind, operation_type = SPANS[name]
+        shared: dict[str, AttributeValue] = {
+            semconv.MESSAGING_SYSTEM: SYSTEM,
+            semconv.MESSAGING_OPERATION_NAME: name,
+            semconv.MESSAGING_DESTINATION_NAME: topic,
+        }
+        if group is not None:
+            shared[semconv.MESSAGING_CONSUMER_GROUP_NAME] = group
+        started_s = time.perf_counter()
+        current: trace.Span = trace.INVALID_SPAN
+        if span:
+            own = {
+                **shared,
+                semconv.MESSAGING_OPERATION_TYPE: operation_type,
+                semconv.MESSAGING_CLIENT_ID: self._client_id,
+                **(attributes or {}),
+            }
+            if batch_count is not None:
+                own[semconv.MESSAGING_BATCH_MESSAGE_COUNT] = batch_count
+            current = self._tracer.start_span(
+                f"{name} {topic}",
+                context=parent if parent is not None else Context(),
+                kind=kind,
+                attributes=own,
+                links=[Link(context) for context in links[:LINKS_MAX]],
+            )
+        try:
+            with trace.use_span(current, end_on_exit=False) if span else _nothing():
+                yield current
+        except BaseException as error:
+            shared[semconv.ERROR_TYPE] = class_name(error)
+            current.set_attribute(semconv.ERROR_TYPE, class_name(error))
+            current.set_status(Status(StatusCode.ERROR, str(error)[:200]))
+            raise
+        finally:
+            current.end()
+            self._record(name, time.perf_counter() - started_s, shared)
+
+    def polled(
+        self, topic: str, *, group: str, count: int, started_ns: int, took_s: float, span: bool
+    ) -> None:
+        """Measure a poll that brought `count` messages; empty polls are not worth a span."""
+        shared: dict[str, AttributeValue] = {
+            semconv.MESSAGING_SYSTEM: SYSTEM,
+            semconv.MESSAGING_OPERATION_NAME: "poll",
+            semconv.MESSAGING_DESTINATION_NAME: topic,
+            semconv.MESSAGING_CONSUMER_GROUP_NAME: group,
+        }
+        if span:
+            self._tracer.start_span(
+                f"poll {topic}",
+                context=Context(),
+                kind=SPANS["poll"][0],
+                start_time=started_ns,
+                attributes={
+                    **shared,
+                    semconv.MESSAGING_OPERATION_TYPE: SPANS["poll"][1],
+                    semconv.MESSAGING_CLIENT_ID: self._client_id,
+                    semconv.MESSAGING_BATCH_MESSAGE_COUNT: count,
+                },
+            ).end()
+        self._operation_s.record(took_s, shared)
+        self._counters[semconv.MESSAGING_CLIENT_CONSUMED_MESSAGES].add(count, shared)
+
+    def _record(self, name: str, took_s: float, attributes: dict[str, AttributeValue]) -> None:
+        if name == "process":
+            self._process_s.record(took_s, attributes)
+        elif name != "create":
+            self._operation_s.record(took_s, attributes)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+_default: dict[str, Measures] = {}
+
+
+def default(client_id: str = "tonearm") -> Measures:
+    """Return this process's measures: instruments of one name must exist once."""
+    return _default.setdefault("measures", Measures(client_id=client_id))
+
+
+def span_context(traceparent: str | None) -> SpanContext | None:
+    """Return the span that a `traceparent` names, None for a missing or broken one.
+
+    Parsed by hand: a batch of 500 has 500 of them.
+    """
+    if traceparent is None or len(traceparent) < 55:
+        return None
+    try:
+        trace_id, span_id = int(traceparent[3:35], 16), int(traceparent[36:52], 16)
+        flags = TraceFlags(int(traceparent[53:55], 16))
+    except ValueError:
+        return None
+    if not trace_id or not span_id:
+        return None
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
