@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from tonearm_local import environment, state
 from tonearm_local.artifacts import FetchError
-from tonearm_local.settings import SERVICES, LocalSettings
+from tonearm_local.settings import SERVICES, LocalSettings, load
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -84,6 +85,35 @@ def status(json: Annotated[bool, typer.Option(help="For programs.")] = False) ->
     raise typer.Exit(0 if current is not None and current.ready() else 3)
 
 
+@app.command("test", context_settings={"ignore_unknown_options": True})
+def run_tests(arguments: Annotated[list[str], typer.Argument(help="For pytest.")] = []) -> None:  # noqa: B006
+    """Run pytest on a stack of its own, with its own ports and state; its exit code is returned."""
+    from tonearm_local import testing
+
+    raise typer.Exit(testing.run_pytest(arguments))
+
+
+@app.command()
+def demo(
+    file: Annotated[Path | None, typer.Argument(help="Default: a synthesised recording.")] = None,
+) -> None:
+    """Start the stack, upload a recording with the real client and watch its analysis."""
+    from tonearm_local import demonstration
+    from tonearm_local.progress import Printer
+
+    demonstration.run(_settings(), Printer(), file)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what would keep the stack from running here. Exit code 1 when anything does."""
+    from tonearm_local import diagnosis
+    from tonearm_local.progress import Printer
+
+    if not diagnosis.run(_settings(), Printer()):
+        raise typer.Exit(1)
+
+
 @app.command()
 def env(
     service: Annotated[
@@ -124,7 +154,7 @@ def gateway(
 
 def _settings() -> LocalSettings:
     try:
-        return LocalSettings()
+        return load()
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()

@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
-from tonearm_local.environment import inherited
+from tonearm_local.surroundings import inherited
 
 _WORKERS = 4
 _ATTEMPTS = 3

@@ -9,9 +9,10 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tonearm_local import artifacts, environment, envoy, logs, probes, processes, stack, state
+from tonearm_local import artifacts, envoy, logs, probes, processes, stack, state
 from tonearm_local.progress import Printer
-from tonearm_local.settings import ROOT, LocalSettings
+from tonearm_local.settings import LocalSettings
+from tonearm_local.surroundings import ROOT, inherited
 
 _POLL_S = 0.1
 _FAILURES_MAX = 3
@@ -90,7 +91,7 @@ def _start_supervisor(settings: LocalSettings, *, infra_only: bool, without: Seq
     argv = [sys.executable, "-m", "tonearm_local", "supervise"]
     argv += ["--infra-only"] if infra_only else []
     argv += [word for name in without for word in ("--without", name)]
-    env = environment.inherited() | {"TONEARM_STATE_DIR": str(settings.path())}
+    env = inherited() | {"TONEARM_STATE_DIR": str(settings.path())}
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
             argv,

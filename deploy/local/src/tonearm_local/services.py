@@ -4,7 +4,8 @@ import sys
 
 from tonearm_local import environment, probes
 from tonearm_local.component import Command, Component, Run
-from tonearm_local.settings import ROOT, LocalSettings
+from tonearm_local.settings import LocalSettings
+from tonearm_local.surroundings import ROOT
 
 _STOP_S = 25.0
 """A little more than the grace that a service gives its own running work."""

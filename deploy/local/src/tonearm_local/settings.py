@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ROOT = Path(__file__).resolve().parents[4]
+from tonearm_local.surroundings import ROOT, env_file
+
 SERVICES = ("auth", "ingest", "analysis", "notify")
 Port = int
 
@@ -19,9 +20,7 @@ Port = int
 class LocalSettings(BaseSettings):
     """Where the local stack listens and which of its parts are somebody else's."""
 
-    model_config = SettingsConfigDict(
-        env_file=ROOT / ".env", extra="ignore", frozen=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     state_dir: Path = Field(
         default=ROOT / ".local", validation_alias=AliasChoices("TONEARM_STATE_DIR")
@@ -65,6 +64,10 @@ class LocalSettings(BaseSettings):
 
     up_timeout_s: float = Field(
         default=180.0, gt=0, validation_alias=AliasChoices("TONEARM_UP_TIMEOUT_S")
+    )
+
+    die_with_pid: int | None = Field(
+        default=None, validation_alias=AliasChoices("TONEARM_DIE_WITH_PID")
     )
 
     @property
@@ -151,3 +154,8 @@ class LocalSettings(BaseSettings):
             ports[service] = {f"{service.upper()}_HTTP_PORT": getattr(self, f"{service}_http_port")}
         ports["auth"]["AUTH_GRPC_PORT"] = self.auth_grpc_port
         return ports
+
+
+def load() -> LocalSettings:
+    """Settings from the environment and the settings file. Raises pydantic's ValidationError."""
+    return LocalSettings(_env_file=env_file())

@@ -21,6 +21,7 @@ _BACK_OFF_MAX_S = 15.0
 _HEALTHY_S = 30.0
 _LOG_BYTES_MAX = 20 * 1024 * 1024
 _HOUSEKEEPING_S = 60.0
+_OWNER_POLL_S = 1.0
 
 
 class Supervisor:
@@ -49,6 +50,7 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             keepers = [group.create_task(self._keep(c)) for c in self._components.values()]
             keepers.append(group.create_task(self._housekeeping()))
+            keepers.append(group.create_task(self._outlive_nobody()))
             await self._stop.wait()
             for keeper in keepers:
                 keeper.cancel()
@@ -193,6 +195,15 @@ class Supervisor:
                     path.with_suffix(".log.1").write_bytes(path.read_bytes())
                     os.truncate(path, 0)
             await asyncio.sleep(_HOUSEKEEPING_S)
+
+    async def _outlive_nobody(self) -> None:
+        """Stop when the process that this stack was started for (a test run) has ended."""
+        if self._settings.die_with_pid is None:
+            return
+        owner = ProcessId.of(self._settings.die_with_pid)
+        while owner is not None and owner.alive():  # noqa: ASYNC110 - another process's end
+            await asyncio.sleep(_OWNER_POLL_S)
+        self._stop.set()
 
     def _set(
         self, row: state.ComponentState, *, phase: state.Phase, problem: str | None = None
