@@ -180,8 +180,8 @@ class FakeAnalyzer:
         self.runs += 1
         if path.exists() and not path.read_bytes().startswith(b"RIFF"):
             raise NotAnalysable("not_audio", "No audio in it.")
-        for position, name in enumerate(("properties", "rhythm")):
-            if self.error is not None and position == self.fails_after:
+        for position, name in enumerate(("properties", "rhythm"), start=1):
+            if self.error is not None and position == self.fails_after + 1:
                 raise self.error
             yield Stage(
                 name=name,

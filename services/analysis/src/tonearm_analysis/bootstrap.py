@@ -32,6 +32,7 @@ from tonearm_kit.kafka import ConsumerRunner, KafkaProducer, RunnerSettings
 from tonearm_kit.lifecycle import every, keep_running
 from tonearm_kit.migrations import KIT, Component, migrate, wait_for_schema
 from tonearm_kit.outbox import Outbox, OutboxRelay
+from tonearm_kit.tokens import TokenVerifier
 
 SOURCE = "/tonearm/analysis"
 COMPONENTS: tuple[Component, ...] = (

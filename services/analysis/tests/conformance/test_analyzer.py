@@ -34,7 +34,7 @@ class TestAnalyzer:
     ) -> None:
         *stages, last = await run(subject, tone)
 
-        assert [stage.position for stage in stages] == list(range(len(stages)))
+        assert [stage.position for stage in stages] == list(range(1, len(stages) + 1))
         assert {stage.total for stage in stages} == {len(stages)}
         assert isinstance(last, Finished)
         assert last.outcome.summary["duration_s"] > 0  # type: ignore[operator]

@@ -37,7 +37,7 @@ async def begin(request: pytest.FixtureRequest, store: Any) -> AsyncIterator[Beg
         yield PostgresStore(db, outbox).begin
 
 
-def stage(name: str = "properties", position: int = 0) -> Stage:
+def stage(name: str = "properties", position: int = 1) -> Stage:
     return Stage(name=name, position=position, total=2, duration_s=0.25, result={"x": [1, None]})
 
 
@@ -85,9 +85,9 @@ class TestJobs:
     async def test_stages_are_kept_once_and_in_order(self, begin: Begin, job: Job) -> None:
         async with begin() as tx:
             await tx.jobs.take(job)
-            assert await tx.jobs.add_stage(job.job_id, stage("rhythm", 1))
-            assert await tx.jobs.add_stage(job.job_id, stage("properties", 0))
-            assert not await tx.jobs.add_stage(job.job_id, stage("rhythm", 1))
+            assert await tx.jobs.add_stage(job.job_id, stage("rhythm", 2))
+            assert await tx.jobs.add_stage(job.job_id, stage("properties", 1))
+            assert not await tx.jobs.add_stage(job.job_id, stage("rhythm", 2))
         async with begin() as tx:
             assert [one.name for one in await tx.jobs.stages(job.job_id)] == [
                 "properties",

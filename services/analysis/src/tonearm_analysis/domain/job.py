@@ -47,7 +47,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What one stage of the engine found. `error` is set when it failed and the rest went on."""
+    """What one stage of the engine found. `error` is set when it failed and the rest went on.
+
+    `position` counts from 1 to `total`.
+    """
 
     name: str
     position: int

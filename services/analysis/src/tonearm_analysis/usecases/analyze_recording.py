@@ -142,7 +142,7 @@ async def _tell(job: Job, stage: Stage, *, begin: Begin, items_max: int) -> None
                     audio_id=job.audio_id,
                     account_id=job.account_id,
                     stage=stage.name,
-                    stages_done=stage.position + 1,
+                    stages_done=stage.position,
                     stages_total=stage.total,
                     stage_duration_s=stage.duration_s,
                     result=dict(told),

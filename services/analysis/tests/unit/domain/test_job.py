@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tonearm_analysis.domain.job import hash_parameters, without_long_lists
+from tonearm_analysis.domain.job import JsonValue, hash_parameters, without_long_lists
 
 
 def test_the_order_of_parameters_does_not_matter() -> None:
@@ -11,7 +11,7 @@ def test_the_order_of_parameters_does_not_matter() -> None:
 
 
 def test_long_lists_are_named_where_they_were() -> None:
-    value = {"deep": {"curve": [1, 2, 3], "peak": 4}, "few": [{"curve": [1, 2, 3]}]}
+    value: dict[str, JsonValue] = {"deep": {"curve": [1, 2, 3], "peak": 4}, "few": [{"curve": [1, 2, 3]}]}
 
     assert without_long_lists(value, items_max=2) == {
         "deep": {"peak": 4, "omitted": ["curve"]},
