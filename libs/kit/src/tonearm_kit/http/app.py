@@ -11,11 +11,11 @@ from fastapi.openapi.utils import get_openapi
 
 from tonearm_kit.errors import AppError
 from tonearm_kit.http import health
-from tonearm_kit.http import problems as problem_module
+from tonearm_kit.http import problem as problem_module
 from tonearm_kit.http.body import BodyLimit
 from tonearm_kit.http.door import Door
 from tonearm_kit.http.health import Check
-from tonearm_kit.http.problems import MEDIA_TYPE, STATUS, Problem
+from tonearm_kit.http.problem import MEDIA_TYPE, STATUS, Problem
 from tonearm_kit.tokens import TokenVerifier
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tonearm_kit.errors import AppError, Kind
-from tonearm_kit.http import problems
+from tonearm_kit.http import problem
 
 _LINGER_S = 2.0
 _LINGER_BYTES_MAX = 4 * 1024 * 1024
@@ -95,7 +95,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, limit: int) -> Non
     answer; a client far over the limit has to live with that.
     """
     request_id = scope.get("tonearm.request_id")
-    response = problems.from_app_error(BodyTooLarge(size_bytes_max=limit), request_id=request_id)
+    response = problem.from_app_error(BodyTooLarge(size_bytes_max=limit), request_id=request_id)
     response.headers["Connection"] = "close"
     await send({"type": "http.response.start", "status": 413, "headers": response.raw_headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": True})

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tonearm_kit import semconv, telemetry
-from tonearm_kit.http import health, problems
+from tonearm_kit.http import health, problem
 from tonearm_kit.ids import NewId, new_id
 from tonearm_kit.logs import get_logger
 
@@ -129,7 +129,7 @@ class Door:
             log.exception("request failed", method=exchange.method, path=exchange.scope["path"])
             if exchange.status is not None or exchange.scope["type"] != "http":
                 raise  # the answer has begun: all that is left is to break the connection
-            response = problems.from_status(500, request_id=exchange.request_id)
+            response = problem.from_status(500, request_id=exchange.request_id)
             await response(exchange.scope, receive, observed)
 
     def _finish(self, exchange: _Exchange, span: Span) -> None:

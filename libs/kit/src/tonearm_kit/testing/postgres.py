@@ -21,6 +21,9 @@ from tonearm_kit.migrations import KIT, Component, migrate, read_component
 
 VARIABLE = "TONEARM_TEST_DATABASE_URL"
 _TEMPLATE_LOCK = 7_340_001
+LOCAL_PORT = 5433
+"""Where the local stack's Postgres listens unless it is told otherwise."""
+
 SCHEMA = "app"
 """Schema that test databases migrate into; not `public`, so that search paths are exercised."""
 
@@ -35,9 +38,10 @@ def admin_url() -> str:
     if given:
         return given
     for folder in (Path.cwd(), *Path.cwd().parents):
-        written = folder / ".local" / "run" / "test-database-url"
-        if written.is_file():
-            return written.read_text(encoding="utf-8").strip()
+        secret = folder / ".local" / "secrets" / "postgres-postgres"
+        if secret.is_file():
+            password = secret.read_text(encoding="utf-8").strip()
+            return f"postgresql://postgres:{password}@127.0.0.1:{LOCAL_PORT}/postgres"
     raise NoDatabase(NoDatabase.__doc__)
 
 
