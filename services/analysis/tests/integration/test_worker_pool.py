@@ -49,7 +49,7 @@ async def test_a_killed_worker_fails_its_job_and_nothing_else(
 
 
 async def test_a_late_worker_is_killed(pool_settings: PoolSettings, tone: Path) -> None:
-    async with WorkerPool.open(replace(pool_settings, job_timeout_s=0.05)) as pool:
+    async with WorkerPool.open(replace(pool_settings, job_timeout_s=0.01)) as pool:
         with pytest.raises(TimedOut):
             await finish(pool, tone)
         assert workers() == []

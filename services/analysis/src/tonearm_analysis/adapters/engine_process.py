@@ -11,11 +11,15 @@ import json
 import os
 import resource
 import sys
+import tempfile
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from tonearm_analysis import engine
+
+_WARM_UP_HZ = 22050
 
 
 def serve(requests: TextIO, messages: TextIO) -> None:
@@ -24,6 +28,19 @@ def serve(requests: TextIO, messages: TextIO) -> None:
         for message in _answer(json.loads(line)):
             messages.write(json.dumps(message, separators=(",", ":")) + "\n")
             messages.flush()
+
+
+def warm_up() -> None:
+    """Analyse a second of a quiet click track, so that code and models are loaded before work."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "clicks.wav")
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(_WARM_UP_HZ)
+            file.writeframes((b"\x00\x10" * 100 + bytes(_WARM_UP_HZ - 200)) * 2)
+        for _ in engine.analyze(path):
+            pass
 
 
 def _answer(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -64,6 +81,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes_max, memory_bytes_max))
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    warm_up()
     serve(sys.stdin, messages)
 
 

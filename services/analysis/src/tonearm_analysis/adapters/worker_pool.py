@@ -68,16 +68,16 @@ class WorkerPool:
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
         self._idle: asyncio.Queue[_Worker | None] = asyncio.Queue()
-        for _ in range(settings.workers):
-            self._idle.put_nowait(None)
         self._alive: set[Process] = set()
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: PoolSettings) -> AsyncIterator[WorkerPool]:
-        """Give a pool; every worker is killed and awaited when the context ends."""
+        """Give a pool whose workers warm up; all are killed and awaited when the context ends."""
         pool = cls(settings)
         try:
+            for _ in range(settings.workers):
+                pool._idle.put_nowait(await pool._spawn())
             yield pool
         finally:
             for process in list(pool._alive):
