@@ -1,0 +1,177 @@
+"""One WebSocket: bytes to the protocol's state machine, its effects to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from tonearm_notify.domain import codes
+from tonearm_notify.domain.protocol import Close, Effect, Leave, Send, Session, State
+from tonearm_notify.usecases.frames import HEADROOM_BYTES, Frame
+from tonearm_notify.usecases.ports import Identity
+
+if TYPE_CHECKING:
+    from tonearm_notify.entrypoints.websocket import WebSocketServer
+
+_TEXT = WSMsgType.TEXT
+_HELD_MAX = 1000
+
+
+class Connection(WSListener):
+    """A client's socket. Follows channels as a `Sink` of the hub.
+
+    A reader that is too slow makes the transport's buffer grow; from its high-water mark on
+    every push looks at the size, and beyond the limit the client is cut with 3008.
+    """
+
+    __slots__ = (
+        "_held",
+        "_server",
+        "_transport",
+        "bucket",
+        "client_id",
+        "identity",
+        "is_entered",
+        "is_slow",
+        "session",
+    )
+
+    def __init__(self, server: WebSocketServer, session: Session) -> None:
+        self._server = server
+        self._transport: WSTransport | None = None
+        self.session = session
+        self.client_id = session.client_id
+        self.identity: Identity | None = None
+        self.is_entered = False
+        self.is_slow = False
+        self._held: list[Frame] | None = None
+        self.bucket = 0
+
+    # What the socket says.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Take over a socket after its handshake."""
+        self._transport = transport
+        self._server.opened(self, transport)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take one frame."""
+        kind = frame.msg_type
+        if kind == WSMsgType.TEXT and frame.fin:
+            try:
+                text = frame.get_payload_as_utf8_text()
+            except UnicodeDecodeError:
+                self.close(codes.BAD_PROTOCOL)
+                return
+            self.apply(self.session.receive(text, now_s=self._server.now_s()))
+        elif kind == WSMsgType.PING:
+            if self.session.spend(now_s=self._server.now_s()):
+                transport.send_pong(frame.get_payload_as_bytes())
+            else:
+                self.close(codes.TOO_MANY_REQUESTS)
+        elif kind == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif kind != WSMsgType.PONG:
+            # Binary and fragmented messages have no place in this protocol.
+            self.close(codes.BAD_PROTOCOL)
+
+    def on_ws_disconnected(self, _transport: WSTransport) -> None:
+        """Forget a socket that is gone."""
+        self.session.close(codes.CLOSED)
+        self._server.gone(self)
+
+    def pause_writing(self) -> None:
+        """Note that the reader has fallen behind."""
+        self.is_slow = True
+
+    def resume_writing(self) -> None:
+        """Note that the reader has caught up."""
+        self.is_slow = False
+
+    # What the protocol wants.
+
+    def apply(self, effects: Iterable[Effect]) -> None:
+        """Carry out effects in order; neighbouring texts share a frame."""
+        texts: list[str] = []
+        for effect in effects:
+            if isinstance(effect, Send):
+                texts.append(effect.text)
+                continue
+            if texts and isinstance(effect, Close):
+                self._write(texts)
+                texts = []
+            if isinstance(effect, Close):
+                self._cut(effect.why)
+            elif isinstance(effect, Leave):
+                self._server.hub.leave(effect.channel, self)
+            else:
+                self._server.ask(self, effect)
+        if texts:
+            self._write(texts)
+        self._server.plan(self)
+
+    def tick(self, now_s: float) -> None:
+        """Let time pass."""
+        self.apply(self.session.tick(now_s=now_s))
+
+    def _write(self, texts: list[str]) -> None:
+        if self._transport is not None:
+            self._transport.send(_TEXT, "\n".join(texts).encode())
+            if self.is_slow:
+                self._check_queue()
+
+    def _check_queue(self) -> None:
+        transport = self._transport
+        if transport is None or self.session.state is State.CLOSED:
+            return
+        waiting = transport.underlying_transport.get_write_buffer_size()
+        if waiting > self._server.queue_bytes_max:
+            self._server.count_slow()
+            self.close(codes.SLOW)
+
+    def _cut(self, why: codes.Disconnect) -> None:
+        self._server.left(self)
+        if self._transport is not None:
+            # The stub knows the codes of RFC 6455 only; the protocol's own are whole numbers.
+            self._transport.send_close(cast("WSCloseCode", why.code), why.reason.encode())
+            self._transport.disconnect()
+            self._server.abort_later(self._transport)
+
+    # What the hub says.
+
+    def push(self, frame: Frame) -> None:
+        """Write a publication; all sockets share its bytes."""
+        if self._held is not None:
+            self._keep(frame)
+        elif self._transport is not None:
+            self._transport.send_reuse_external_bytearray(_TEXT, frame.socket, HEADROOM_BYTES)
+            if self.is_slow:
+                self._check_queue()
+
+    def hold(self) -> None:
+        """Keep publications back: the reply that they must follow is not written yet."""
+        self._held = []
+
+    def release(self) -> None:
+        """Write what was kept back."""
+        held, self._held = self._held, None
+        for frame in held or ():
+            self.push(frame)
+
+    def _keep(self, frame: Frame) -> None:
+        held = self._held
+        if held is not None and len(held) < _HELD_MAX:
+            held.append(frame)
+        else:
+            self.close(codes.INSUFFICIENT_POSITION)
+
+    def lose(self, channel: str, why: codes.Unsubscribe) -> None:
+        """Tell the client that a subscription ended."""
+        self.apply(self.session.unsubscribe(channel, why))
+
+    def close(self, why: codes.Disconnect) -> None:
+        """End the connection with a code."""
+        self.apply(self.session.close(why))

@@ -1,0 +1,119 @@
+"""From the broker to the sockets: one queue, one task, one order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tonearm_kit.logs import get_logger
+from tonearm_notify.usecases.hub import Hub
+from tonearm_notify.usecases.ports import Histories, Published, Revocation
+from tonearm_notify.usecases.revoked import RevokedRights
+
+log = get_logger(__name__)
+
+Announcement = Published | Revocation
+"""What the broker says."""
+_CHANNELS_PER_READ = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Look whether anything was missed; after a gap, rights that ended as well."""
+
+    is_after_gap: bool
+
+
+class Deliverer:
+    """Takes announcements from the broker, never blocking it, and feeds the hub in order.
+
+    The queue is bounded: when it is full, publications are dropped from it and a comparison of
+    positions later fetches them from the history. Revocations are never dropped.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        histories: Histories,
+        revoked: RevokedRights,
+        *,
+        queue_max: int,
+        queue_bytes_max: int,
+        saw_audio: Callable[[str], None],
+    ) -> None:
+        self._hub = hub
+        self._histories = histories
+        self._revoked = revoked
+        self._queue: deque[Announcement | Compare] = deque()
+        self._queue_max = queue_max
+        self._queue_bytes = 0
+        self._queue_bytes_max = queue_bytes_max
+        self._saw_audio = saw_audio
+        self._wake = asyncio.Event()
+        self._has_dropped = False
+
+    def put(self, item: Announcement | Compare) -> None:
+        """Queue an announcement; called from the broker's callback."""
+        if isinstance(item, Published):
+            self._saw_audio(item.channel)
+            size = item.publication.size_bytes
+            full = len(self._queue) >= self._queue_max
+            if full or self._queue_bytes + size > self._queue_bytes_max:
+                self._has_dropped = True
+                self._wake.set()
+                return
+            self._queue_bytes += size
+        self._queue.append(item)
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until `stop` is set and the queue is empty."""
+        while not (stop.is_set() and not self._queue):
+            if not self._queue and not self._has_dropped:
+                await self._sleep(stop)
+                continue
+            if not self._queue:
+                self._has_dropped = False
+                await self._guard(self._compare(Compare(is_after_gap=False)))
+                continue
+            item = self._queue.popleft()
+            if isinstance(item, Published):
+                self._queue_bytes -= item.publication.size_bytes
+            await self._guard(self._handle(item))
+
+    async def _sleep(self, stop: asyncio.Event) -> None:
+        self._wake.clear()
+        if stop.is_set():
+            return
+        await self._wake.wait()
+
+    def wake(self) -> None:
+        """Let `run` look at its `stop` event."""
+        self._wake.set()
+
+    async def _guard(self, work: Awaitable[None]) -> None:
+        """Go on after a failure: the next comparison repairs what it left behind."""
+        try:
+            await work
+        except Exception as error:
+            log.warning("delivery failed, the next comparison repairs it", exc_info=error)
+
+    async def _handle(self, item: Announcement | Compare) -> None:
+        if isinstance(item, Published):
+            await self._hub.deliver(item)
+        elif isinstance(item, Revocation):
+            self._revoked.add(item)
+            self._hub.revoke(item)
+        else:
+            await self._compare(item)
+
+    async def _compare(self, compare: Compare) -> None:
+        if compare.is_after_gap:
+            for revocation in await self._revoked.reload():
+                self._hub.revoke(revocation)
+        followed = self._hub.followed()
+        for start in range(0, len(followed), _CHANNELS_PER_READ):
+            tops = await self._histories.load_tops(followed[start : start + _CHANNELS_PER_READ])
+            await self._hub.catch_up(tops)

@@ -1,0 +1,401 @@
+"""The sockets of this process and the channels that they follow.
+
+Every publication comes from the broker, in commit order per channel, at least once; the hub
+makes that exactly once and without holes: it knows the position of each channel that has a
+follower here, skips what it has seen, and reads what it missed from the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tonearm_kit.logs import get_logger
+from tonearm_notify.domain import codes
+from tonearm_notify.domain.wire import Position, Publication
+from tonearm_notify.usecases.frames import Frame
+from tonearm_notify.usecases.ports import Histories, Identity, Lost, Published, Revocation
+
+log = get_logger(__name__)
+_CLOSED_MAX = 10_000
+
+
+class ChannelClosed(Exception):
+    """The channel's recording is gone."""
+
+
+class Sink(Protocol):
+    """A receiver: one socket or one event stream. No method blocks or raises."""
+
+    client_id: str
+    identity: Identity | None
+
+    def push(self, frame: Frame) -> None:
+        """Write a publication, or cut itself off when its reader is too slow."""
+        ...
+
+    def lose(self, channel: str, why: codes.Unsubscribe) -> None:
+        """Tell the reader that a subscription ended; the hub has already let go of it."""
+        ...
+
+    def close(self, why: codes.Disconnect) -> None:
+        """End the connection and leave the hub."""
+        ...
+
+
+class Watcher(Protocol):
+    """Is told of deliveries, for spans and metrics."""
+
+    def delivered(self, frame: Frame, *, receivers: int, started_s: float) -> None:
+        """Note that a publication was written to all its receivers here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Bounds of what one process keeps in memory and hands out."""
+
+    recent_publications_max: int = 64
+    recent_bytes_max: int = 256 * 1024
+    recovery_publications_max: int = 10_000
+    recovery_bytes_max: int = 4 * 1024 * 1024
+    joining_publications_max: int = 2_000
+    fan_out_chunk: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """How a subscription began."""
+
+    position: Position
+    publications: Sequence[Publication] = ()
+    was_recovering: bool = False
+    recovered: bool = False
+
+
+class Feed:
+    """One channel with followers in this process."""
+
+    __slots__ = (
+        "heard",
+        "joining",
+        "loading",
+        "name",
+        "position",
+        "recent",
+        "recent_bytes",
+        "sinks",
+        "users",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.position: Position | None = None
+        self.heard = 0
+        """Highest offset announced while the position was still being read."""
+        self.loading: asyncio.Future[None] | None = None
+        self.sinks: dict[Sink, int] = {}
+        """Follower to the number of its joining: leaving and joining again is another one."""
+        self.joining: dict[Sink, list[Publication]] = {}
+        self.users = 0
+        """Joins under way; the feed stays while there are any."""
+        self.recent: deque[Publication] = deque()
+        self.recent_bytes = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody needs this feed."""
+        return not self.sinks and not self.joining and not self.users
+
+    def remember(self, publication: Publication, limits: HubLimits) -> None:
+        """Keep the newest publications, for those who come back within moments."""
+        self.recent.append(publication)
+        self.recent_bytes += publication.size_bytes
+        while len(self.recent) > limits.recent_publications_max or (
+            self.recent_bytes > limits.recent_bytes_max
+        ):
+            self.recent_bytes -= self.recent.popleft().size_bytes
+
+    def recall(self, offset: int) -> list[Publication] | None:
+        """Return what came after an offset, or None when memory does not reach back so far."""
+        if self.position is not None and offset == self.position.offset:
+            return []
+        if not self.recent or self.recent[0].offset > offset + 1:
+            return None
+        return [pub for pub in self.recent if pub.offset > offset]
+
+
+class Hub:
+    """Followers by channel, session and account; see the module's docstring."""
+
+    def __init__(
+        self, histories: Histories, *, limits: HubLimits, watcher: Watcher | None = None
+    ) -> None:
+        self._histories = histories
+        self._limits = limits
+        self._watcher = watcher
+        self._feeds: dict[str, Feed] = {}
+        self._joins = 0
+        self._by_account: dict[str, set[Sink]] = {}
+        self._closed: dict[str, None] = {}
+        """Channels cut a moment ago, oldest first: a join may be on its way past the check."""
+
+    # Connections.
+
+    def count(self, account_id: str) -> int:
+        """Return how many connections an account has here."""
+        return len(self._by_account.get(account_id, ()))
+
+    def enter(self, sink: Sink, account_id: str) -> None:
+        """Note a connection that is let in."""
+        self._by_account.setdefault(account_id, set()).add(sink)
+
+    def exit(self, sink: Sink, account_id: str | None, channels: Iterable[str]) -> None:
+        """Forget a connection and all its subscriptions."""
+        for channel in channels:
+            self.leave(channel, sink)
+        if account_id is not None and (sinks := self._by_account.get(account_id)) is not None:
+            sinks.discard(sink)
+            if not sinks:
+                del self._by_account[account_id]
+
+    def followed(self) -> list[str]:
+        """Return the channels that somebody here follows."""
+        return list(self._feeds)
+
+    def followers(self, channel: str) -> list[Sink]:
+        """Return who follows a channel here."""
+        feed = self._feeds.get(channel)
+        return list(feed.sinks) if feed else []
+
+    def sinks(self) -> list[Sink]:
+        """Return every connection that was let in."""
+        return [sink for sinks in self._by_account.values() for sink in sinks]
+
+    # Joining.
+
+    async def join(self, channel: str, sink: Sink, since: Position | None) -> Joined:
+        """Make `sink` a follower from the returned position on.
+
+        The caller must hand the result to its reader without awaiting anything in between:
+        the next publication may follow at once. With `since`, the result holds what came after
+        it, or says honestly that this could not be had.
+        """
+        feed = self._feeds.setdefault(channel, Feed(channel))
+        feed.users += 1
+        try:
+            position = await self._ready(feed)
+            if since is None:
+                return self._admit(feed, sink, Joined(position))
+            return await self._recover(feed, sink, since)
+        finally:
+            feed.users -= 1
+            self._drop_if_idle(feed)
+
+    def _admit(self, feed: Feed, sink: Sink, joined: Joined) -> Joined:
+        if feed.name in self._closed:
+            raise ChannelClosed
+        self._joins += 1
+        feed.sinks[sink] = self._joins
+        return joined
+
+    async def _ready(self, feed: Feed) -> Position:
+        """Return the feed's position, reading it once for all who wait."""
+        while feed.position is None:
+            if feed.loading is not None:
+                await feed.loading
+                continue
+            feed.loading = loading = asyncio.get_running_loop().create_future()
+            try:
+                position = await self._histories.load_top(feed.name)
+            finally:
+                feed.loading = None
+                loading.set_result(None)
+            # An announcement that is newer than this read was committed before it came: the
+            # next read has it.
+            if position.offset >= feed.heard:
+                feed.position = position
+            feed.heard = 0
+        return feed.position
+
+    async def _recover(self, feed: Feed, sink: Sink, since: Position) -> Joined:
+        position = feed.position
+        assert position is not None  # noqa: S101 - `_ready` has returned
+        lost = Joined(position, was_recovering=True, recovered=False)
+        if since.offset > position.offset or (since.epoch and since.epoch != position.epoch):
+            return self._admit(feed, sink, lost)
+        missed = feed.recall(since.offset)
+        if missed is None:
+            missed = await self._read_missed(feed, sink, since.offset)
+            position = feed.position
+            if position is None:
+                return await self._again(feed, sink, since)
+            if missed is None:
+                lost = Joined(position, was_recovering=True, recovered=False)
+                return self._admit(feed, sink, lost)
+        return self._admit(feed, sink, Joined(position, missed, True, True))
+
+    async def _again(self, feed: Feed, sink: Sink, since: Position) -> Joined:
+        """Start over: the channel began a new epoch while its history was read."""
+        await self._ready(feed)
+        return await self._recover(feed, sink, since)
+
+    async def _read_missed(self, feed: Feed, sink: Sink, offset: int) -> list[Publication] | None:
+        """Read the history while new publications gather beside it; None where it has holes."""
+        gathered: list[Publication] = []
+        feed.joining[sink] = gathered
+        try:
+            limits = self._limits
+            slice_ = await self._histories.load_since(
+                feed.name,
+                offset,
+                limit=limits.recovery_publications_max,
+                size_bytes=limits.recovery_bytes_max,
+            )
+        finally:
+            del feed.joining[sink]
+        read = list(slice_.publications)
+        last = read[-1].offset if read else offset
+        read += [pub for pub in gathered if pub.offset > last]
+        if feed.position is None or slice_.top.epoch != feed.position.epoch:
+            return None
+        # The history may be ahead of what this process has fanned out: that will come as a push.
+        read = [pub for pub in read if pub.offset <= feed.position.offset]
+        expected = range(offset + 1, feed.position.offset + 1)
+        return read if [pub.offset for pub in read] == list(expected) else None
+
+    def leave(self, channel: str, sink: Sink) -> None:
+        """Stop following."""
+        feed = self._feeds.get(channel)
+        if feed is not None:
+            feed.sinks.pop(sink, None)
+            self._drop_if_idle(feed)
+
+    def _drop_if_idle(self, feed: Feed) -> None:
+        if feed.is_idle and self._feeds.get(feed.name) is feed:
+            del self._feeds[feed.name]
+
+    # Publications.
+
+    async def deliver(self, published: Published) -> None:
+        """Take one announcement; to be called by one task, in the broker's order."""
+        feed = self._feeds.get(published.channel)
+        if feed is None:
+            return
+        offset = published.publication.offset
+        if feed.position is None:
+            feed.heard = max(feed.heard, offset)
+            return
+        if published.epoch != feed.position.epoch:
+            self._begin_anew(feed)
+        elif offset == feed.position.offset + 1 and published.publication.body:
+            await self._fan_out(feed, published.publication)
+        elif offset > feed.position.offset:
+            await self._catch_up(feed)
+
+    async def catch_up(self, tops: dict[str, Position]) -> None:
+        """Compare with where the channels stand and fetch what was not announced here."""
+        for name, top in tops.items():
+            feed = self._feeds.get(name)
+            if feed is None or feed.position is None:
+                continue
+            if top.epoch != feed.position.epoch:
+                self._begin_anew(feed)
+            elif top.offset > feed.position.offset:
+                await self._catch_up(feed)
+
+    async def _catch_up(self, feed: Feed) -> None:
+        """Fan out from the history until its end, in pages."""
+        while (position := feed.position) is not None:
+            slice_ = await self._histories.load_since(
+                feed.name, position.offset, limit=500, size_bytes=self._limits.recovery_bytes_max
+            )
+            if feed.position is not position:
+                continue
+            expected = position.offset + 1
+            if slice_.top.epoch != position.epoch or (
+                slice_.publications and slice_.publications[0].offset != expected
+            ):
+                self._begin_anew(feed)
+                return
+            if not slice_.publications:
+                return
+            for publication in slice_.publications:
+                if feed.position is None or publication.offset != feed.position.offset + 1:
+                    break
+                await self._fan_out(feed, publication)
+
+    async def _fan_out(self, feed: Feed, publication: Publication) -> None:
+        position = feed.position
+        assert position is not None  # noqa: S101 - callers checked it
+        started_s = asyncio.get_running_loop().time()
+        feed.position = Position(publication.offset, position.epoch)
+        feed.remember(publication, self._limits)
+        self._gather(feed, publication)
+        frame = Frame(feed.name, position.epoch, publication)
+        # Who joins from here on has this publication behind it: a snapshot is the right set.
+        receivers = list(feed.sinks.items())
+        chunk = self._limits.fan_out_chunk
+        for sink, _ in receivers[:chunk]:
+            sink.push(frame)
+        for start in range(chunk, len(receivers), chunk):
+            await asyncio.sleep(0)
+            for sink, number in receivers[start : start + chunk]:
+                if feed.sinks.get(sink) == number:
+                    sink.push(frame)
+        if self._watcher is not None and receivers:
+            self._watcher.delivered(frame, receivers=len(receivers), started_s=started_s)
+
+    def _gather(self, feed: Feed, publication: Publication) -> None:
+        for gathered in feed.joining.values():
+            if len(gathered) < self._limits.joining_publications_max:
+                gathered.append(publication)
+
+    def _begin_anew(self, feed: Feed) -> None:
+        """The channel's history began anew or has a hole: followers must come back."""
+        feed.position = None
+        feed.heard = 0
+        feed.recent.clear()
+        feed.recent_bytes = 0
+        sinks, feed.sinks = feed.sinks, {}
+        for sink in sinks:
+            sink.lose(feed.name, codes.INSUFFICIENT_STATE)
+        self._drop_if_idle(feed)
+
+    # Rights that end.
+
+    def revoke(self, revocation: Revocation) -> int:
+        """Cut what a lost right had opened; return how many connections were touched."""
+        if revocation.kind is Lost.AUDIO:
+            return self._cut_channel(f"audio:{revocation.subject}")
+        touched = 0
+        for sink in self._affected(revocation):
+            sink.close(codes.INVALID_TOKEN)
+            touched += 1
+        return touched
+
+    def _affected(self, revocation: Revocation) -> list[Sink]:
+        if revocation.kind is Lost.ACCOUNT:
+            return list(self._by_account.get(revocation.subject, ()))
+        sinks = self._by_account.get(revocation.account_id, ())
+        return [
+            sink
+            for sink in sinks
+            if sink.identity is not None and sink.identity.session_id == revocation.subject
+        ]
+
+    def _cut_channel(self, channel: str) -> int:
+        self._closed[channel] = None
+        if len(self._closed) > _CLOSED_MAX:
+            del self._closed[next(iter(self._closed))]
+        feed = self._feeds.get(channel)
+        if feed is None:
+            return 0
+        sinks, feed.sinks = feed.sinks, {}
+        for sink in sinks:
+            sink.lose(channel, codes.UNSUBSCRIBED_BY_SERVER)
+        self._drop_if_idle(feed)
+        return len(sinks)
