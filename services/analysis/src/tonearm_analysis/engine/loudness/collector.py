@@ -19,6 +19,7 @@ from tonearm_analysis.engine.loudness.verdicts import verdicts
 Doubles = NDArray[np.float64]
 
 CURVE_POINTS_MAX = 1200
+HOP_STEPS = gating.HOP_STEPS
 
 
 class LoudnessCollector:
@@ -37,14 +38,13 @@ class LoudnessCollector:
 
     def finish(self) -> dict[str, Any]:
         """Return the part `loudness` of the result."""
-        self._true_peak.finish()
         energies = self._energy.energies()
         momentary = gating.to_lufs(gating.windows(energies, gating.MOMENTARY_STEPS))
         short_term = gating.to_lufs(gating.windows(energies, gating.SHORT_TERM_STEPS))
         integrated = gating.integrated_lufs(energies)
         peak = to_db(float(self._true_peak.peaks.max()))
         start_s, end_s = self._levels.sound_span_s()
-        fade_in_s, fade_out_s = fades_s(gating.to_lufs(energies), start_s=start_s, end_s=end_s)
+        fade_in_s, fade_out_s = fades_s(momentary, start_s=start_s, end_s=end_s)
         plr_db = None if integrated is None or peak is None else peak - integrated
         return {
             "integrated_lufs": integrated,
@@ -66,7 +66,7 @@ class LoudnessCollector:
 
 def _curve(levels: Doubles, *, steps: int) -> dict[str, Any]:
     """Return a `Curve` of at most CURVE_POINTS_MAX points, each the highest of its hop."""
-    hop = max(1, math.ceil(len(levels) / CURVE_POINTS_MAX))
+    hop = HOP_STEPS * max(1, math.ceil(len(levels) / HOP_STEPS / CURVE_POINTS_MAX))
     starts = np.arange(0, len(levels), hop)
     tops = np.maximum.reduceat(levels, starts) if len(levels) else levels
     return {

@@ -1,4 +1,4 @@
-"""K-weighting (ITU-R BS.1770-4, annex 1) at any sample rate, and energy per 100 ms.
+"""K-weighting (ITU-R BS.1770-4, annex 1) at any sample rate, and energy per 10 ms.
 
 The recommendation prints coefficients for 48 kHz. Other rates take the bilinear transform of
 the same analogue prototypes: a high shelf (+4 dB, 1682 Hz) and a high pass (38 Hz).
@@ -14,7 +14,7 @@ from scipy.signal import lfilter
 
 from tonearm_analysis.engine.blocks import Floats
 
-STEPS_PER_S = 10
+STEPS_PER_S = 100
 _SHELF_HZ, _SHELF_DB, _SHELF_Q = 1681.974450955533, 3.999843853973347, 0.7071752369554196
 _SHELF_BAND = 0.4996667741545416
 _PASS_HZ, _PASS_Q = 38.13547087602444, 0.5003270373238773
@@ -54,7 +54,7 @@ def channel_weights(channels: int) -> NDArray[np.float64]:
 
 
 class KWeightedEnergy:
-    """Weighted mean square of every whole 100 ms, summed over channels."""
+    """Weighted energy of every whole 10 ms, summed over channels."""
 
     def __init__(self, *, sample_rate_hz: int, channels: int) -> None:
         self._rate = sample_rate_hz
@@ -62,9 +62,9 @@ class KWeightedEnergy:
         self._weights = channel_weights(channels)
         self._states = np.zeros((channels, 4))
         self._frames = 0
-        self._steps_done = 0
+        self._steps = 0
         self._open_energy = 0.0
-        self._energies: list[float] = []
+        self._sums: list[NDArray[np.float64]] = []
 
     def feed(self, planar: Floats) -> None:
         """Add samples, shape (channels, n)."""
@@ -75,16 +75,22 @@ class KWeightedEnergy:
         if self._is_twice_the_same(planar):
             sums += 2 * self._channel_sums(0, planar[0], edges)
             self._states[1] = self._states[0]
-            self._close_steps(sums, planar.shape[1])
-            return
-        for index, samples in enumerate(planar):
-            if self._weights[index]:
-                sums += self._weights[index] * self._channel_sums(index, samples, edges)
-        self._close_steps(sums, planar.shape[1])
+        else:
+            for index, samples in enumerate(planar):
+                if self._weights[index]:
+                    sums += self._weights[index] * self._channel_sums(index, samples, edges)
+        sums[0] += self._open_energy
+        self._sums.append(sums[:-1])
+        self._open_energy = float(sums[-1])
+        self._steps += len(edges)
+        self._frames += planar.shape[1]
 
     def energies(self) -> NDArray[np.float64]:
-        """Return the mean squares so far, shape (whole steps,)."""
-        return np.array(self._energies)
+        """Return the mean square of each 10 ms so far, shape (whole steps,)."""
+        if not self._steps:
+            return np.empty(0)
+        frames = np.diff(self._ends(np.arange(self._steps + 1)))
+        return np.concatenate(self._sums) / frames
 
     def _is_twice_the_same(self, planar: Floats) -> bool:
         """Tell whether one filter run says it all: mono material in two channels."""
@@ -92,31 +98,26 @@ class KWeightedEnergy:
             return False
         return np.array_equal(planar[0], planar[1])
 
-    def _edges(self, frames: int) -> list[int]:
+    def _edges(self, frames: int) -> NDArray[np.int64]:
         """Return where steps end within the next samples."""
-        edges = []
-        step = self._steps_done + 1
-        while (end := self._step_end(step) - self._frames) <= frames:
-            edges.append(end)
-            step += 1
-        return edges
+        last = (self._frames + frames) * STEPS_PER_S // self._rate + 1
+        ends = self._ends(np.arange(self._steps + 1, last + 1)) - self._frames
+        return ends[ends <= frames]
 
-    def _step_end(self, step: int) -> int:
-        # Rates that are no multiple of ten share the odd samples out, without drift.
-        return step * self._rate // STEPS_PER_S
+    def _ends(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        # Rates that are no multiple of a hundred share the odd samples out, without drift.
+        return steps * self._rate // STEPS_PER_S
 
-    def _channel_sums(self, index: int, samples: Floats, edges: list[int]) -> NDArray[np.float64]:
+    def _channel_sums(
+        self, index: int, samples: Floats, edges: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the energy up to the first edge, between edges, and behind the last one."""
         heard, self._states[index] = lfilter(
             self._b, self._a, samples.astype(np.float64), zi=self._states[index]
         )
-        parts = np.split(heard, edges)
-        return np.array([np.dot(part, part) for part in parts])
-
-    def _close_steps(self, sums: NDArray[np.float64], frames: int) -> None:
-        sums[0] += self._open_energy
-        for energy in sums[:-1]:
-            start, end = self._step_end(self._steps_done), self._step_end(self._steps_done + 1)
-            self._energies.append(float(energy) / (end - start))
-            self._steps_done += 1
-        self._open_energy = float(sums[-1])
-        self._frames += frames
+        heard *= heard
+        sums = np.zeros(len(edges) + 1)
+        starts = np.concatenate([[0], edges])
+        inside = starts < len(heard)
+        sums[inside] = np.add.reduceat(heard, starts[inside])
+        return sums
