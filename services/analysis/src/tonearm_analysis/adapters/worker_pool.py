@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -19,11 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.trace import StatusCode
+
 from tonearm_analysis.domain.errors import NotAnalysable, TimedOut, WorkerDied
 from tonearm_analysis.domain.job import JsonValue, Outcome, Stage
 from tonearm_analysis.engine import ENGINE_VERSION, ParameterError, Parameters
 from tonearm_analysis.usecases.ports import Finished
 from tonearm_kit.logs import get_logger
+from tonearm_kit.telemetry import tracer
 
 _ONE_THREAD = {
     name: "1"
@@ -106,7 +110,10 @@ class WorkerPool:
             async with aclosing(self._ask(worker, path, parameters)) as messages:
                 async for message in messages:
                     unhurt = message["kind"] != "stage"
-                    yield _to_step(message)
+                    step = _to_step(message)
+                    if isinstance(step, Stage):
+                        _record_span(step)
+                    yield step
         except TimeoutError as error:
             raise TimedOut(
                 f"The analysis took longer than {self._settings.job_timeout_s:g} s."
@@ -178,6 +185,18 @@ class WorkerPool:
             process.kill()
         async with asyncio.timeout(_KILL_WAIT_S):
             await process.wait()
+
+
+def _record_span(stage: Stage) -> None:
+    """Show the stage in the trace; the worker process itself knows nothing of tracing."""
+    end_ns = time.time_ns()
+    start_ns = end_ns - int(stage.duration_s * 1e9)
+    span = tracer(__name__).start_span(f"engine {stage.name}", start_time=start_ns)
+    span.set_attribute("tonearm.engine.stage", stage.name)
+    span.set_attribute("tonearm.engine.version", ENGINE_VERSION)
+    if stage.error is not None:
+        span.set_status(StatusCode.ERROR, stage.error)
+    span.end(end_time=end_ns)
 
 
 def _to_step(message: dict[str, Any]) -> Stage | Finished:

@@ -1,0 +1,94 @@
+"""The result over HTTP: to its owner, as far as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from tonearm_analysis.domain.job import Job, Outcome, Stage
+from tonearm_analysis.entrypoints import http
+from tonearm_analysis.usecases.get_analysis import get_analysis
+from tonearm_kit.http import create_app
+from tonearm_kit.tokens import Principal, current_caller
+
+NOW = datetime(2026, 11, 22, 13, tzinfo=UTC)
+
+
+@pytest.fixture
+async def api(store: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(
+        title="analysis",
+        version="1",
+        routers=[http.routes(get=partial(get_analysis, begin=store.begin))],
+    )
+    app.dependency_overrides[current_caller] = lambda: Principal(
+        account_id="anna",
+        session_id="s1",
+        plan="free",
+        is_beta=False,
+        is_superuser=False,
+        expires_at=NOW,
+        token_id="t1",
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://analysis"
+    ) as client:
+        yield client
+
+
+async def test_stages_so_far_are_shown_while_it_runs(
+    api: httpx.AsyncClient, store: Any, job: Job
+) -> None:
+    stage = Stage(name="properties", position=1, total=2, duration_s=0.1, result={"frames": 9})
+    async with store.begin() as tx:
+        await tx.jobs.take(job)
+        await tx.jobs.add_stage(job.job_id, stage)
+
+    shown = (await api.get("/v1/audio/a1/analysis")).json()
+
+    assert (shown["status"], shown["result"], shown["failure"]) == ("processing", None, None)
+    assert shown["stages"] == [
+        {"stage": "properties", "duration_s": 0.1, "error": None, "result": {"frames": 9}}
+    ]
+
+
+async def test_a_completed_analysis_shows_its_result(
+    api: httpx.AsyncClient, store: Any, job: Job, outcome: Outcome
+) -> None:
+    async with store.begin() as tx:
+        await tx.jobs.take(job)
+        await tx.jobs.add_outcome(job.key, outcome, now=NOW)
+        await tx.jobs.complete(job.job_id, now=NOW)
+
+    shown = (await api.get("/v1/audio/a1/analysis")).json()
+
+    assert (shown["status"], shown["result"]) == ("completed", {"a": 1})
+    assert shown["engine_duration_s"] == 1.0
+
+
+async def test_a_failure_shows_its_reason(api: httpx.AsyncClient, store: Any, job: Job) -> None:
+    async with store.begin() as tx:
+        await tx.jobs.take(job)
+        await tx.jobs.fail(job.job_id, code="not_audio", reason="No audio in it.", now=NOW)
+
+    shown = (await api.get("/v1/audio/a1/analysis")).json()
+
+    assert shown["failure"] == {"code": "not_audio", "reason": "No audio in it."}
+
+
+async def test_other_peoples_analyses_are_not_there(
+    api: httpx.AsyncClient, store: Any, job: Job
+) -> None:
+    async with store.begin() as tx:
+        await tx.jobs.take(replace(job, account_id="bert"))
+
+    answer = await api.get("/v1/audio/a1/analysis")
+
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "https://tonearm.dev/problems/analysis-not-found"
