@@ -29,6 +29,30 @@ def add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
     return event
 
 
+def _route(processors: list[Processor]) -> None:
+    """Send what our loggers say through `processors` to the standard library."""
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *processors],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def unconfigured() -> None:
+    """Log as a library does: to whatever handlers the process has, plainly.
+
+    The default of structlog prints to standard output, tracebacks with all local variables.
+    """
+    _route(
+        [
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ]
+    )
+
+
 def configure(
     service: str, *, level: str = "INFO", format: Literal["json", "console"] = "json"
 ) -> None:
@@ -57,16 +81,7 @@ def configure(
         renderer = structlog.processors.JSONRenderer(default=str)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
+    _route([*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter])
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -90,3 +105,6 @@ def get_logger(name: str, **bound: Any) -> Logger:
 def bind(**values: Any) -> None:
     """Add `values` to every line of the current task and of the tasks it starts."""
     structlog.contextvars.bind_contextvars(**values)
+
+
+unconfigured()

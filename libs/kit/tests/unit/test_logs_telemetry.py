@@ -18,7 +18,7 @@ def logging_restored() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
+    logs.unconfigured()
     structlog.contextvars.clear_contextvars()
 
 
@@ -68,6 +68,13 @@ def test_a_level_below_the_set_one_is_silent(capsys: pytest.CaptureFixture[str])
     logs.configure("deck", level="WARNING", format="console")
     logs.get_logger("test").info("nobody hears this")
     assert capsys.readouterr().out == ""
+
+
+def test_without_configuration_lines_reach_the_processs_own_handlers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logs.get_logger("library").warning("careful", heat=3)
+    assert caplog.messages == ["event='careful' heat=3"]
 
 
 def test_a_carrier_survives_the_round_trip(spans: Spans) -> None:

@@ -33,7 +33,11 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell that connections are accepted."""
-        await super().startup(sockets=sockets)
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit:
+            # uvicorn would take the whole process along, with all that runs beside it.
+            self.should_exit = True
         if self.started:
             self._on_started()
 
@@ -95,9 +99,9 @@ async def serve(
 
     try:
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(server.serve(sockets=[sock]), name="uvicorn")
             draining = group.create_task(drain())
-            serving.add_done_callback(lambda _: draining.cancel())
+            await server.serve(sockets=[sock])
+            draining.cancel()
     finally:
         sock.close()
     if not server.started:

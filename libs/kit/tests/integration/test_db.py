@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+from opentelemetry import trace
+
+from tonearm_kit.db import Database, SchemaMissing
+from tonearm_kit.dbtrace import summarize
+from tonearm_kit.testing.postgres import SCHEMA
+from tonearm_kit.testing.spans import Spans
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def table(database: Database) -> str:
+    async with database.acquire() as conn:
+        await conn.execute("CREATE TABLE records (id int PRIMARY KEY, tags jsonb, at timestamptz)")
+    return "records"
+
+
+async def count(db: Database) -> int:
+    async with db.acquire() as conn:
+        return int(await conn.fetchval("SELECT count(*) FROM records"))
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_transaction_commits_on_leaving(database: Database) -> None:
+    async with database.begin() as conn:
+        await conn.execute("INSERT INTO records (id) VALUES (1)")
+    assert await count(database) == 1
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_transaction_rolls_back_on_an_error(database: Database) -> None:
+    async def fail() -> None:
+        async with database.begin() as conn:
+            await conn.execute("INSERT INTO records (id) VALUES (1)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await count(database) == 0
+
+
+@pytest.mark.usefixtures("table")
+async def test_json_travels_as_values_and_times_are_aware(database: Database) -> None:
+    tags = {"genre": ["dub", None], "bpm": 140.5}
+    async with database.begin() as conn:
+        await conn.execute("INSERT INTO records VALUES (1, $1, now())", tags)
+        row = await conn.fetchrow("SELECT tags, at FROM records")
+    assert row is not None
+    assert row["tags"] == tags
+    assert row["at"].tzinfo is not None
+
+
+async def test_json_that_is_no_json_is_refused(database: Database) -> None:
+    async with database.acquire() as conn:
+        with pytest.raises(asyncpg.DataError):
+            await conn.fetchval("SELECT $1::jsonb", {"loudness": float("-inf")})
+
+
+async def test_tables_are_made_in_the_services_own_schema(database: Database, table: str) -> None:
+    async with database.acquire() as conn:
+        found = await conn.fetchval("SELECT schemaname FROM pg_tables WHERE tablename = $1", table)
+    assert found == SCHEMA
+
+
+async def test_a_statement_that_takes_too_long_is_ended(postgres_url: str) -> None:
+    async with Database.open(
+        postgres_url, schema=SCHEMA, size_max=1, statement_timeout_s=0.05
+    ) as db:
+        async with db.acquire() as conn:
+            with pytest.raises(asyncpg.QueryCanceledError):
+                await conn.execute("SELECT pg_sleep(10)")
+        await db.ping()
+
+
+async def test_a_lock_is_not_awaited_for_ever(postgres_url: str, database: Database) -> None:
+    async with (
+        Database.open(postgres_url, schema=SCHEMA, size_max=1, lock_timeout_s=0.05) as db,
+        database.begin() as first,
+        db.begin() as second,
+    ):
+        await first.execute("LOCK TABLE schema_migrations")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await second.execute("LOCK TABLE schema_migrations")
+
+
+async def test_a_missing_schema_is_named(postgres_url: str) -> None:
+    with pytest.raises(SchemaMissing, match="nowhere"):
+        async with Database.open(postgres_url, schema="nowhere", size_max=1):
+            pass
+
+
+async def test_no_postgres_ends_the_wait_after_its_bound() -> None:
+    with pytest.raises(OSError, match="Connect call failed"):
+        async with Database.open("postgresql://u:p@127.0.0.1:1/x", wait_s=0.3):
+            pass
+
+
+async def test_a_late_postgres_is_waited_for(postgres_url: str) -> None:
+    """The server answers only after a while; a proxy that refuses at first stands in for it."""
+    host, port = postgres_url.rsplit("@", 1)[1].split("/", 1)[0].split(":")
+    pipes: set[asyncio.Task[None]] = set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        for pair in ((reader, far_writer), (far_reader, writer)):
+            pipes.add(asyncio.ensure_future(pipe(*pair)))
+
+    listening = await asyncio.start_server(forward, "127.0.0.1", 0)
+    near = listening.sockets[0].getsockname()[1]
+    listening.close()
+    await listening.wait_closed()
+    url = postgres_url.replace(f"{host}:{port}", f"127.0.0.1:{near}")
+
+    async def open_and_ping() -> None:
+        async with Database.open(url, schema=SCHEMA, size_max=1, wait_s=20) as db:
+            await db.ping()
+
+    async with asyncio.TaskGroup() as group:
+        opening = group.create_task(open_and_ping())
+        await asyncio.wait({opening}, timeout=0.2)
+        assert not opening.done()
+        server = await asyncio.start_server(forward, "127.0.0.1", near)
+        await opening
+        server.close()
+    await asyncio.gather(*pipes)
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_statement_inside_a_trace_is_a_span(database: Database, spans: Spans) -> None:
+    with trace.get_tracer("test").start_as_current_span("work") as work:
+        async with database.begin() as conn:
+            await conn.execute("INSERT INTO records (id) VALUES ($1)", 7)
+    span = spans.one("INSERT records")
+    assert span.parent is not None
+    assert span.parent.span_id == work.get_span_context().span_id
+    attributes = dict(span.attributes or {})
+    assert attributes["db.system.name"] == "postgresql"
+    assert attributes["db.operation.name"] == "INSERT"
+    assert attributes["db.collection.name"] == "records"
+    assert attributes["db.query.text"] == "INSERT INTO records (id) VALUES ($1)"
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_refused_statement_marks_its_span(database: Database, spans: Spans) -> None:
+    with trace.get_tracer("test").start_as_current_span("work"):
+        async with database.acquire() as conn:
+            with pytest.raises(asyncpg.UndefinedColumnError):
+                await conn.fetch("SELECT nothing FROM records")
+    assert (spans.one("SELECT records").attributes or {})["error.type"] == "42703"
+
+
+async def test_polling_outside_a_trace_leaves_no_span(database: Database, spans: Spans) -> None:
+    await database.ping()
+    assert spans.names() == []
+
+
+@pytest.mark.parametrize(
+    ("query", "summary"),
+    [
+        ("SELECT 1", ("SELECT", None)),
+        ("  select a\nFROM b WHERE c", ("SELECT", "b")),
+        ("INSERT INTO t (a) VALUES ($1)", ("INSERT", "t")),
+        ("-- why\nUPDATE ONLY t SET a = 1", ("UPDATE", "t")),
+        ("DELETE FROM t", ("DELETE", "t")),
+        ("", ("EMPTY", None)),
+    ],
+)
+def test_a_statement_is_summed_up(query: str, summary: tuple[str, str | None]) -> None:
+    assert summarize(query) == summary
