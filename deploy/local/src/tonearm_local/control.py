@@ -71,18 +71,21 @@ def clean(settings: LocalSettings, printer: Printer) -> None:
 
 
 def _check_ports(settings: LocalSettings, names: Sequence[str]) -> None:
+    wanted = [
+        (port, setting, name) for name in names for setting, port in settings.ports()[name].items()
+    ]
     seen: dict[int, str] = {}
-    for name in names:
-        for setting, port in settings.ports()[name].items():
-            if port in seen:
-                raise StackError(f"{setting} and {seen[port]} are both {port}")
-            seen[port] = setting
-            if not probes.port_is_free("127.0.0.1", port):
-                who = processes.holder(port)
-                taken = f"taken by {who}" if who else "taken"
-                raise StackError(
-                    f"port {port} ({name}) is {taken}: free it or set {setting} to another port"
-                )
+    for port, setting, _ in wanted:
+        if port in seen:
+            raise StackError(f"{setting} and {seen[port]} are both {port}")
+        seen[port] = setting
+    for port, setting, name in wanted:
+        if not probes.port_is_free("127.0.0.1", port):
+            who = processes.holder(port)
+            taken = f"taken by {who}" if who else "taken"
+            raise StackError(
+                f"port {port} ({name}) is {taken}: free it or set {setting} to another port"
+            )
 
 
 def _start_supervisor(settings: LocalSettings, *, infra_only: bool, without: Sequence[str]) -> None:
