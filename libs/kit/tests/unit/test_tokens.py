@@ -90,7 +90,7 @@ def _forged() -> dict[str, str]:
         "no kid": sign(headers={"typ": "at+jwt"}),
         "a refresh token": sign(headers=HEADERS | {"typ": "rt+jwt"}),
         "plain JWT type": sign(headers={"typ": "JWT", "kid": "k1"}),
-        "alg none": jwt.encode(claims(), None, algorithm="none", headers=HEADERS),
+        "alg none": jwt.encode(claims(), "", algorithm="none", headers=HEADERS),
         "HS256 with a secret": sign(key="x" * 32, algorithm="HS256"),
         "HS256 with the public key": _hs256(pem),
         "own jwk in the header": sign(

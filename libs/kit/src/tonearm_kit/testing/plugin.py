@@ -45,6 +45,17 @@ def make_database() -> MakeDatabase:
     return temporary_database
 
 
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> str:
+    """Address of a real Kafka: KAFKA_BOOTSTRAP_SERVERS, or the local stack's.
+
+    Fails the test, rather than skipping it, when nobody answers there.
+    """
+    from tonearm_kit.testing.kafka import bootstrap_servers
+
+    return bootstrap_servers()
+
+
 @pytest_asyncio.fixture
 async def postgres_url() -> AsyncIterator[str]:
     """URL of a new database with the kit's tables in the schema `app`."""
