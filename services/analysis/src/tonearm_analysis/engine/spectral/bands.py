@@ -17,6 +17,7 @@ BANDS: tuple[tuple[str, float, float], ...] = (
     ("high", 4000.0, 20000.0),
 )
 FRAME_S = 0.046
+_WINDOW_TERMS = (0.35875, -0.48829, 0.14128, -0.01168)
 CUTOFF_DB = -90.0
 """Below the strongest bin of the mean spectrum: practically nothing."""
 
@@ -28,7 +29,9 @@ class BandCollector:
         self._rate = sample_rate_hz
         self._length = 1 << round(np.log2(sample_rate_hz * FRAME_S))
         phase = 2 * np.pi * np.arange(self._length) / self._length
-        self._window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+        # Blackman-Harris: what leaks past the cutoff stays 92 dB down.
+        terms = [a * np.cos(k * phase) for k, a in enumerate(_WINDOW_TERMS)]
+        self._window = np.sum(terms, axis=0).astype(np.float32)
         hz = np.arange(self._length // 2 + 1) * (sample_rate_hz / self._length)
         self._edges = [np.searchsorted(hz, [low, high]) for _, low, high in BANDS]
         self._held: Floats = np.empty(0, dtype=np.float32)
@@ -39,7 +42,9 @@ class BandCollector:
     def feed(self, block: Block) -> None:
         """Add a block."""
         held = np.concatenate([self._held, block.mono])
-        if block.is_last and len(held):
+        if block.is_last and not self._frames:
+            # A very short recording is one padded frame. Elsewhere the last part of a frame is
+            # left out: its abrupt end would spread over the whole spectrum.
             held = np.concatenate([held, np.zeros(-len(held) % self._length, dtype=np.float32)])
         whole = len(held) // self._length * self._length
         if whole:

@@ -34,6 +34,8 @@ class SpectralCollector:
 
     def __init__(self, *, sample_rate_hz: int) -> None:
         self._frames = CentredFrames()
+        self._change_frames = CentredFrames()
+        self._crossings = features.Crossings()
         self._bands = BandCollector(sample_rate_hz=sample_rate_hz)
         self._scalars = FrameTable(len(_SCALARS))
         self._contrast = FrameTable(features.CONTRAST_BANDS)
@@ -48,8 +50,10 @@ class SpectralCollector:
         self._bands.feed(block)
         if not len(block.low) and not block.is_last:
             return
-        for frames in self._frames.feed(block.low, is_last=block.is_last):
-            self._measure(frames)
+        frames = self._frames.feed(block.low, is_last=block.is_last)
+        changes = self._change_frames.feed(self._crossings.mark(block.low), is_last=block.is_last)
+        for batch, batch_changes in zip(frames, changes, strict=True):
+            self._measure(batch, batch_changes)
             if self._waiting >= WINDOW_FRAMES:
                 self._close_window()
 
@@ -71,7 +75,7 @@ class SpectralCollector:
             "energy": energy(scalars, flux),
         }
 
-    def _measure(self, frames: Floats) -> None:
+    def _measure(self, frames: Floats, changes: Floats) -> None:
         power = features.powers(frames)
         magnitudes = np.sqrt(power)
         _, centroid, bandwidth = features.moments(magnitudes)
@@ -80,7 +84,7 @@ class SpectralCollector:
             bandwidth,
             features.rolloff_hz(magnitudes),
             features.flatness(power),
-            _crossing_rate(frames),
+            _crossing_rate(changes),
             _rms(frames),
         )
         self._scalars.add(np.stack(rows, axis=1))
@@ -119,12 +123,11 @@ def _rms(frames: Floats) -> Floats:
     return rms
 
 
-def _crossing_rate(frames: Floats) -> Floats:
-    span = np.concatenate([frames[:, :HOP_LENGTH].ravel(), frames[-1, HOP_LENGTH:]])
-    changes = features.crossings(span)
-    # A frame counts the changes between its own samples: all but the one at its start.
-    counts = np.concatenate([[0.0], np.cumsum(changes, dtype=np.float64)])
-    starts = np.arange(len(frames)) * HOP_LENGTH
-    within = counts[starts + FRAME_LENGTH - 1] - counts[starts]
+def _crossing_rate(changes: Floats) -> Floats:
+    """Return the share of sign changes per frame; one at its very start is not its own."""
+    span = np.concatenate([changes[:, :HOP_LENGTH].ravel(), changes[-1, HOP_LENGTH:]])
+    counts = np.concatenate([[0.0], np.cumsum(span, dtype=np.float64)])
+    starts = np.arange(len(changes)) * HOP_LENGTH
+    within = counts[starts + FRAME_LENGTH] - counts[starts + 1]
     rates: Floats = (within / FRAME_LENGTH).astype(np.float32)
     return rates

@@ -156,8 +156,20 @@ def mfcc(mel_db: Floats) -> Floats:
     return coefficients
 
 
-def crossings(signal: Floats) -> Floats:
-    """Return 1 where a sample's sign differs from the sample before, shape (n - 1,)."""
-    negative = signal < -np.float32(_ZERO)
-    changes: Floats = (negative[1:] != negative[:-1]).astype(np.float32)
-    return changes
+class Crossings:
+    """Marks the samples whose sign differs from the sample before."""
+
+    def __init__(self) -> None:
+        self._was_negative: bool | None = None
+
+    def mark(self, signal: Floats) -> Floats:
+        """Return 1 at each change and 0 elsewhere, for the next samples, shape (n,)."""
+        if not len(signal):
+            return signal
+        negative = signal < -np.float32(_ZERO)
+        before = negative[0] if self._was_negative is None else self._was_negative
+        self._was_negative = bool(negative[-1])
+        changes: Floats = np.empty(len(signal), dtype=np.float32)
+        changes[0] = negative[0] != before
+        np.not_equal(negative[1:], negative[:-1], out=changes[1:], casting="unsafe")
+        return changes
