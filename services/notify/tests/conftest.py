@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -22,6 +28,7 @@ from tonearm_kit.testing.plugin import MakeDatabase
 from tonearm_kit.testing.postgres import SCHEMA
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
 from tonearm_notify import bootstrap
+from tonearm_notify.adapters.postgres import PostgresStore
 from tonearm_notify.bootstrap import House
 from tonearm_notify.settings import NotifySettings
 from tonearm_notify.usecases.record import record
@@ -135,3 +142,168 @@ def start_notify(notify_database: str, tokens: Tokens) -> StartNotify:
 async def notify(start_notify: StartNotify) -> AsyncIterator[Notify]:
     async with start_notify() as started:
         yield started
+
+
+class Cable:
+    """A TCP proxy in front of replicas that can be cut; new connections take turns."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self.ports = ports
+        self.is_cut = False
+        self.port = 0
+        self.accepted_at_s: list[float] = []
+        self._turn = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def address(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/connection/websocket"
+
+    def cut(self) -> None:
+        """Break every connection without a goodbye, and refuse new ones until `mend`."""
+        self.is_cut = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        self.is_cut = False
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted_at_s.append(time.monotonic())
+        upstream = None if self.is_cut else await self._reach()
+        if upstream is None:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, upstream[1]}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pump(reader, upstream[1]))
+                tasks.create_task(self._pump(upstream[0], writer))
+        finally:
+            self._writers -= {writer, upstream[1]}
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for _ in self.ports:
+            self._turn += 1
+            port = self.ports[self._turn % len(self.ports)]
+            try:
+                return await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                continue
+        return None
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while block := await reader.read(65536):
+                writer.write(block)
+                await writer.drain()
+            writer.close()
+        except OSError:
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def open_cable(ports: list[int]) -> AsyncIterator[Cable]:
+    cable = Cable(ports)
+    server = await asyncio.start_server(cable.carry, "127.0.0.1", 0)
+    cable.port = server.sockets[0].getsockname()[1]
+    try:
+        yield cable
+    finally:
+        server.close()
+        cable.cut()
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def lay_cable() -> Callable[[list[int]], AbstractAsyncContextManager[Cable]]:
+    return open_cable
+
+
+class Replica:
+    """A replica that is a process of its own."""
+
+    def __init__(self, port: int, environment: dict[str, str], jwks: Path) -> None:
+        self.port, self._environment, self._jwks = port, environment, jwks
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("replica.py")),
+            str(self.port),
+            str(self._jwks),
+            env=self._environment,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(30):
+            while not await self._answers():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+
+    async def _answers(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def stop(self, number: int) -> int:
+        """Send a signal and return the exit status."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), 30)
+
+
+@pytest_asyncio.fixture
+async def make_replica(
+    notify_database: str, tokens: Tokens, tmp_path: Path
+) -> AsyncIterator[Callable[[], Replica]]:
+    """Makes replicas, not started; whatever still runs at the end is killed."""
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps(tokens.jwks), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "NOTIFY_DATABASE_URL": notify_database,
+        "NOTIFY_DATABASE_SCHEMA": SCHEMA,
+        "NOTIFY_COMPARE_INTERVAL_S": "0.5",
+        "NOTIFY_DRAIN_WINDOW_S_MAX": "2",
+        "TOKEN_ISSUER": ISSUER,
+        "TOKEN_AUDIENCE": AUDIENCE,
+        "OTEL_TRACES_EXPORTER": "none",
+    }
+    made: list[Replica] = []
+
+    def make() -> Replica:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        made.append(Replica(port, environment, jwks))
+        return made[-1]
+
+    yield make
+    for replica in made:
+        if replica.process is not None and replica.process.returncode is None:
+            await replica.stop(signal.SIGKILL)
+
+
+class Recorder:
+    """Records events straight into a database, as the consumer of any replica would."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._store = PostgresStore(db)
+
+    async def publish(self, data: EventData) -> str:
+        event = to_event(data)
+        async with self._db.begin() as tx:
+            await record(tx, event, journal=self._store, revoked_keep_s=3600)
+        return event.id
+
+
+@pytest_asyncio.fixture
+async def recorder(notify_database: str) -> AsyncIterator[Recorder]:
+    async with Database.open(notify_database, schema=SCHEMA, size_max=4, wait_s=5.0) as db:
+        yield Recorder(db)
