@@ -32,7 +32,7 @@ from tonearm_kit.kafka import ConsumerRunner, KafkaProducer, RunnerSettings
 from tonearm_kit.lifecycle import every, keep_running
 from tonearm_kit.migrations import KIT, Component, migrate, wait_for_schema
 from tonearm_kit.outbox import Outbox, OutboxRelay
-from tonearm_kit.tokens import TokenVerifier
+from tonearm_kit.wiring import open_database, token_verifier
 
 SOURCE = "/tonearm/analysis"
 COMPONENTS: tuple[Component, ...] = (
@@ -41,24 +41,9 @@ COMPONENTS: tuple[Component, ...] = (
 )
 
 
-@asynccontextmanager
-async def open_database(settings: AnalysisSettings) -> AsyncIterator[Database]:
-    """Open the service's own schema."""
-    async with Database.open(
-        settings.database_url,
-        schema=settings.database_schema,
-        size_max=settings.database_pool_size_max,
-        statement_timeout_s=settings.database_statement_timeout_s,
-        lock_timeout_s=settings.database_lock_timeout_s,
-        wait_s=settings.database_wait_s,
-        application_name="tonearm-analysis",
-    ) as db:
-        yield db
-
-
 async def apply_migrations(settings: AnalysisSettings) -> list[str]:
     """Bring the schema to this version; return what was applied."""
-    async with open_database(settings) as db:
+    async with open_database(settings, service="analysis") as db:
         return await migrate(db, COMPONENTS)
 
 
@@ -86,7 +71,7 @@ async def assemble(settings: AnalysisSettings) -> AsyncIterator[Service]:
         jobs_per_worker=settings.jobs_per_worker,
     )
     async with (
-        open_database(settings) as db,
+        open_database(settings, service="analysis") as db,
         WorkerPool.open(pool_settings) as analyzer,
         KafkaProducer.open(settings.kafka_bootstrap_servers, client_id="analysis") as producer,
     ):
@@ -116,12 +101,7 @@ async def assemble(settings: AnalysisSettings) -> AsyncIterator[Service]:
                 readiness=[Check("postgres", db.ping)],
                 routers=[http.routes(get=partial(get_analysis, begin=store.begin))],
                 body_size_bytes_max=settings.http_body_size_bytes_max,
-                verifier=TokenVerifier(
-                    settings.jwks_url,
-                    issuer=settings.token_issuer,
-                    audience=settings.token_audience,
-                    leeway_s=settings.token_leeway_s,
-                ),
+                verifier=token_verifier(settings),
             ),
             relay=OutboxRelay(db, producer),
             requests=ConsumerRunner(

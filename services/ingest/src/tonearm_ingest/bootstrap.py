@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -37,6 +36,7 @@ from tonearm_kit.migrations import KIT, Component, wait_for_schema
 from tonearm_kit.migrations import migrate as migrate_schema
 from tonearm_kit.outbox import Outbox, OutboxRelay
 from tonearm_kit.tokens import TokenVerifier
+from tonearm_kit.wiring import open_database, token_verifier
 
 SOURCE = "/tonearm/ingest"
 COMPONENTS: tuple[Component, ...] = (KIT, ("ingest", files("tonearm_ingest") / "migrations"))
@@ -58,14 +58,14 @@ class Parts:
 
 async def migrate(settings: Settings) -> list[str]:
     """Apply what the schema lacks; returns the labels of the files that ran."""
-    async with _open_database(settings) as db:
+    async with open_database(settings, service="ingest") as db:
         return await migrate_schema(db, COMPONENTS)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run HTTP, relay, consumers and sweeper until `stop`."""
     async with (
-        _open_database(settings) as db,
+        open_database(settings, service="ingest") as db,
         kit_grpc.channel(settings.auth_grpc_target, timeout_s=settings.auth_timeout_s) as channel,
         KafkaProducer.open(settings.kafka_bootstrap_servers, client_id="ingest") as producer,
         ProcessProber.open(
@@ -90,12 +90,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 retry_after_s=settings.auth_retry_after_s,
             ),
             prober=prober,
-            verifier=TokenVerifier(
-                settings.jwks_url,
-                issuer=settings.token_issuer,
-                audience=settings.token_audience,
-                leeway_s=settings.token_leeway_s,
-            ),
+            verifier=token_verifier(settings),
         )
         await wait_for_schema(db, COMPONENTS, timeout_s=settings.database_wait_s)
         await prober.warm_up()
@@ -216,17 +211,3 @@ def make_sweep(parts: Parts) -> Callable[[], Awaitable[int]]:
             removed_kept_s=settings.removed_kept_s,
         ),
     )
-
-
-@asynccontextmanager
-async def _open_database(settings: Settings) -> AsyncIterator[Database]:
-    async with Database.open(
-        settings.database_url,
-        schema=settings.database_schema,
-        size_max=settings.database_pool_size_max,
-        statement_timeout_s=settings.database_statement_timeout_s,
-        lock_timeout_s=settings.database_lock_timeout_s,
-        wait_s=settings.database_wait_s,
-        application_name="tonearm-ingest",
-    ) as db:
-        yield db
