@@ -37,6 +37,10 @@ def service(settings: LocalSettings, name: str) -> dict[str, str]:
     if name == "auth":
         own["AUTH_GRPC_HOST"] = "127.0.0.1"
         own["AUTH_GRPC_PORT"] = str(settings.auth_grpc_port)
+        own["AUTH_KEY_ENCRYPTION_KEY_FILE"] = str(settings.path("secrets") / "auth_key_encryption")
+    if name == "notify":
+        own["NOTIFY_WS_HOST"] = "127.0.0.1"
+        own["NOTIFY_WS_PORT"] = str(settings.notify_ws_port)
     return shared(settings) | own
 
 
