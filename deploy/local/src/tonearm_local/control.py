@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tonearm_local import artifacts, envoy, logs, probes, processes, stack, state
+from tonearm_local import artifacts, envoy, java, logs, probes, processes, stack, state
 from tonearm_local.progress import Printer
 from tonearm_local.settings import LocalSettings
 from tonearm_local.surroundings import ROOT, inherited
@@ -52,6 +52,8 @@ def prepare(settings: LocalSettings, printer: Printer, names: Sequence[str]) -> 
     groups = [name for name in ("kafka", "zipkin") if name in names]
     with printer.downloads() as progress:
         artifacts.fetch(groups, progress)
+    if groups:
+        java.prepare(settings)
     if "gateway" in names and not envoy.installed():
         printer.line("installing Envoy")
         envoy.install()

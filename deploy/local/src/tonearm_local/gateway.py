@@ -158,6 +158,7 @@ def local_values(settings: LocalSettings) -> dict[str, Any]:
         for name in SERVICES
     }
     upstreams["auth"]["grpc_port"] = settings.auth_grpc_port
+    upstreams["notify_ws"] = {"host": "127.0.0.1", "port": settings.notify_ws_port}
     origins = [origin.strip() for origin in settings.cors_allowed_origins.split(",")]
     return {
         "listen": {"host": settings.gateway_host, "port": settings.gateway_port},

@@ -1,12 +1,14 @@
 """Which Java runs Kafka and Zipkin."""
 
 import re
+import subprocess
 from pathlib import Path
 
 from tonearm_local.settings import LocalSettings
 
 _MAJOR_MIN = 17
 _AUTO_ARCHIVE_MAJOR = 19
+_DUMP_S = 120
 
 
 def home(settings: LocalSettings) -> Path:
@@ -47,6 +49,23 @@ def launcher(settings: LocalSettings, *, heap_mib: int, archive: Path) -> list[s
     if (major(java_home) or 0) >= _AUTO_ARCHIVE_MAJOR and _has_base_archive(java_home):
         options += ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
     return options
+
+
+def prepare(settings: LocalSettings) -> None:
+    """Give the wheel's runtime the class-data archive that its makers left out.
+
+    One second once; with it both servers start in half the time. Where it cannot be made the
+    servers start without.
+    """
+    java_home = home(settings)
+    if java_home == settings.java_home or _has_base_archive(java_home):
+        return
+    subprocess.run(  # noqa: S603 - the runtime chosen above
+        [str(java_home / "bin" / "java"), "-Xshare:dump"],
+        capture_output=True,
+        timeout=_DUMP_S,
+        check=False,
+    )
 
 
 def _has_base_archive(java_home: Path) -> bool:

@@ -126,6 +126,8 @@ async def _initialise(
     """Create the cluster in a scratch folder first: a killed initdb must not look finished."""
     scratch = data.with_name(f"{data.name}.new")
     shutil.rmtree(scratch, ignore_errors=True)
+    for stamp in data.parent.glob("migrated-*"):
+        stamp.unlink()
     secret = data.with_name("initial-password")
     secret.touch(mode=0o600)
     _give(secret, who)

@@ -33,6 +33,7 @@ class LocalSettings(BaseSettings):
     ingest_http_port: Port = Field(default=8102, ge=1, le=65535)
     analysis_http_port: Port = Field(default=8103, ge=1, le=65535)
     notify_http_port: Port = Field(default=8104, ge=1, le=65535)
+    notify_ws_port: Port = Field(default=8114, ge=1, le=65535)
     kafka_port: Port = Field(default=9092, ge=1, le=65535)
     kafka_controller_port: Port = Field(default=9093, ge=1, le=65535)
     postgres_port: Port = Field(default=5433, ge=1, le=65535)
@@ -153,6 +154,7 @@ class LocalSettings(BaseSettings):
         for service in SERVICES:
             ports[service] = {f"{service.upper()}_HTTP_PORT": getattr(self, f"{service}_http_port")}
         ports["auth"]["AUTH_GRPC_PORT"] = self.auth_grpc_port
+        ports["notify"]["NOTIFY_WS_PORT"] = self.notify_ws_port
         return ports
 
 
