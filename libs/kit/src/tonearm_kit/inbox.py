@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.logs import get_logger
@@ -47,6 +48,34 @@ async def first_times(
         _INSERT_MANY, group, [source for source, _ in events], [each for _, each in events]
     )
     return {(row[0], row[1]) for row in rows}
+
+
+class Inbox(Protocol):
+    """How the consumer runner asks; tests give one that keeps its marks in memory."""
+
+    async def first_time(self, conn: Connection, *, group: str, event_id: str, source: str) -> bool:
+        """See `tonearm_kit.inbox.first_time`."""
+        ...
+
+    async def first_times(
+        self, conn: Connection, *, group: str, events: Sequence[tuple[str, str]]
+    ) -> set[tuple[str, str]]:
+        """See `tonearm_kit.inbox.first_times`."""
+        ...
+
+
+class PostgresInbox:
+    """The table `inbox` in the database of the effect."""
+
+    async def first_time(self, conn: Connection, *, group: str, event_id: str, source: str) -> bool:
+        """See `tonearm_kit.inbox.first_time`."""
+        return await first_time(conn, group=group, event_id=event_id, source=source)
+
+    async def first_times(
+        self, conn: Connection, *, group: str, events: Sequence[tuple[str, str]]
+    ) -> set[tuple[str, str]]:
+        """See `tonearm_kit.inbox.first_times`."""
+        return await first_times(conn, group=group, events=events)
 
 
 async def sweep(db: Database, *, retention_s: float = RETENTION_S) -> int:

@@ -9,8 +9,8 @@ from itertools import groupby
 import asyncpg
 
 from tonearm_contracts.envelope import CloudEvent
-from tonearm_kit import inbox
 from tonearm_kit.db import Connection, Database
+from tonearm_kit.inbox import Inbox
 from tonearm_kit.kafka.context import handling
 from tonearm_kit.kafka.failures import Verdict, verdict
 from tonearm_kit.logs import get_logger
@@ -53,10 +53,11 @@ class Effects:
         job_handlers: Mapping[str, JobHandler],
         handler_timeout_s: float,
         job_timeout_s: float,
+        inbox: Inbox,
     ) -> None:
         if (handlers or batch_handlers) and db is None:
             raise ValueError("handlers of the message and batch grain need a database")
-        self._group, self._db = group, db
+        self._group, self._db, self._inbox = group, db, inbox
         self._handlers, self._batch_handlers = handlers, batch_handlers
         self._job_handlers = job_handlers
         self._handler_timeout_s, self._job_timeout_s = handler_timeout_s, job_timeout_s
@@ -100,11 +101,11 @@ class Effects:
     async def _fresh(self, conn: Connection, events: Sequence[CloudEvent]) -> list[CloudEvent]:
         if len(events) == 1:
             event = events[0]
-            first = await inbox.first_time(
+            first = await self._inbox.first_time(
                 conn, group=self._group, event_id=event.id, source=event.source
             )
             return [event] if first else []
-        new = await inbox.first_times(
+        new = await self._inbox.first_times(
             conn, group=self._group, events=[(event.source, event.id) for event in events]
         )
         fresh = []

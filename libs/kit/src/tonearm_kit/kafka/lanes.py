@@ -34,7 +34,9 @@ class Turnstile:
             yield
         finally:
             self._free += 1
-            self._admit()
+            # Not at once: whoever leaves may queue up again before the loop turns, and then its
+            # lane takes part in the choice.
+            asyncio.get_running_loop().call_soon(self._admit)
 
     async def _enter(self, lane: int) -> None:
         if self._free and not any(self._waiting):

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 from tonearm_kit.kafka.ports import Partition, Record
 
-Done = Callable[[int], None]
-"""Tells the worker that everything before this offset is settled."""
 
-Work = Callable[[Sequence[Record], Done], Awaitable[None]]
-"""Settles records of one partition in order, telling `Done` as it goes; raises only bugs."""
+class Hand(Protocol):
+    """What the work tells its worker."""
+
+    def done(self, position: int) -> None:
+        """Everything before this offset is settled."""
+        ...
+
+    def working(self) -> AbstractContextManager[None]:
+        """Mark the part that is better finished than cut; waiting for a turn is not."""
+        ...
+
+
+Work = Callable[[Sequence[Record], Hand], Awaitable[None]]
+"""Settles records of one partition in order, telling its `Hand` as it goes; raises only bugs."""
 
 
 class PartitionWorker:
@@ -83,7 +95,7 @@ class PartitionWorker:
             self.position = committed
 
     async def settle(self, *, timeout_s: float) -> bool:
-        """Wait for the unit in hand; False when it is still not done after `timeout_s`."""
+        """Wait until nothing is being worked on; False if that takes longer than `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -105,13 +117,21 @@ class PartitionWorker:
                 await self._wake.wait()
             size = min(self._unit_max, len(self._queue))
             self._in_hand = [self._queue.popleft() for _ in range(size)]
-            self._idle.clear()
             try:
-                await self._work(self._in_hand, self._done)
+                await self._work(self._in_hand, self)
             finally:
                 self._in_hand = ()
-                self._idle.set()
 
-    def _done(self, position: int) -> None:
+    def done(self, position: int) -> None:
+        """See `Hand`."""
         if self.position is None or position > self.position:
             self.position = position
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """See `Hand`."""
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._idle.set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 
 from opentelemetry.metrics import Observation
 
@@ -13,6 +12,7 @@ from tonearm_kit import semconv
 from tonearm_kit.backoff import Backoff
 from tonearm_kit.clock import Clock, SystemClock
 from tonearm_kit.db import Database
+from tonearm_kit.inbox import Inbox, PostgresInbox
 from tonearm_kit.kafka import measure, retries
 from tonearm_kit.kafka.client import KafkaBroker
 from tonearm_kit.kafka.effects import BatchHandler, Effects, Handler, JobHandler
@@ -58,6 +58,7 @@ class ConsumerRunner:
         broker: Broker | None = None,
         measures: Measures | None = None,
         clock: Clock | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self._settings = settings or RunnerSettings(client_id=group)
         self._broker = broker or KafkaBroker(
@@ -76,6 +77,7 @@ class ConsumerRunner:
             job_handlers=job_handlers or {},
             handler_timeout_s=self._settings.handler_timeout_s,
             job_timeout_s=self._settings.job_timeout_s,
+            inbox=inbox or PostgresInbox(),
         )
         self._settler: Settler | None = None
 
@@ -124,8 +126,7 @@ class ConsumerRunner:
             group=f"{self._group}.retry",
             topics=[retries.retry_topic(self._group, level) for level in levels],
             work=settler.work,
-            # A retried event sleeps until it is due, longer than anybody should wait for it.
-            settings=replace(self._settings, revoke_grace_s=0.5, stop_grace_s=0.5),
+            settings=self._settings,
             measures=self._measures,
             clock=self._clock,
             jobs=self._jobs,

@@ -22,7 +22,7 @@ from tonearm_kit.kafka.headers import decode_record, hop, text_headers
 from tonearm_kit.kafka.lanes import Turnstile, lane_of
 from tonearm_kit.kafka.measure import Measures, span_context
 from tonearm_kit.kafka.options import RunnerSettings
-from tonearm_kit.kafka.partition import Done, Work
+from tonearm_kit.kafka.partition import Hand, Work
 from tonearm_kit.kafka.ports import BrokerError, OutRecord, Partition, Record, Sender
 from tonearm_kit.logs import get_logger
 
@@ -57,34 +57,39 @@ class Settler:
         """Return the work of a partition's worker; batches when it is given several records."""
         return partial(self._settle, lane_of(partition.topic, self._settings.priority_topics))
 
-    async def _settle(self, lane: int, records: Sequence[Record], done: Done) -> None:
-        if len(records) > 1 and await self._settle_batch(lane, records):
-            done(records[-1].offset + 1)
+    async def _settle(self, lane: int, records: Sequence[Record], hand: Hand) -> None:
+        if len(records) > 1 and await self._settle_batch(lane, records, hand):
+            hand.done(records[-1].offset + 1)
             return
         for record in records:
-            await self._settle_one(lane, record)
-            done(record.offset + 1)
+            await self._settle_one(lane, record, hand)
+            hand.done(record.offset + 1)
 
-    async def _settle_one(self, lane: int, record: Record) -> None:
+    async def _settle_one(self, lane: int, record: Record, hand: Hand) -> None:
         """Return when the record needs no further care of this partition."""
         await self._wait_until_due(record)
         backoff = self._backoff()
         while True:
             await self.brake.hold()
             async with self._turns.turn(lane):
-                failed, traceparent = await self._attempt(record)
+                with hand.working():
+                    failed, traceparent = await self._attempt(record)
             if failed is None:
                 self.brake.good()
                 return
-            if failed.kind is Verdict.OUTAGE:
-                delay_s = backoff.next_s()
-                log.warning(
-                    "the database is away, the event waits in place",
-                    group=self._group, reason=reason_of(failed.cause), retry_in_s=delay_s,
-                )  # fmt: skip
-                await asyncio.sleep(delay_s)
-            elif await self._give_away(record, failed, traceparent):
-                return
+            if failed.kind is not Verdict.OUTAGE:
+                with hand.working():
+                    if await self._give_away(record, failed, traceparent):
+                        return
+                continue
+            delay_s = backoff.next_s()
+            log.warning(
+                "the database is away, the event waits in place",
+                group=self._group,
+                reason=reason_of(failed.cause),
+                retry_in_s=delay_s,
+            )
+            await asyncio.sleep(delay_s)
 
     async def _attempt(self, record: Record) -> tuple[Failed | None, str | None]:
         """Apply one record; return what went wrong and the span in which it did."""
@@ -116,7 +121,7 @@ class Settler:
             self._count(measure.DUPLICATES, 1, record.topic)
         return None, None
 
-    async def _settle_batch(self, lane: int, records: Sequence[Record]) -> bool:
+    async def _settle_batch(self, lane: int, records: Sequence[Record], hand: Hand) -> bool:
         """Apply all records in one transaction; False when they must go one by one."""
         try:
             decoded = [(record, decode_record(record)) for record in records]
@@ -137,13 +142,21 @@ class Settler:
                 return False  # one message alone is the probe
             try:
                 async with self._turns.turn(lane):
-                    with self._measures.operation(
-                        "process", topic, group=self._group, links=links,
-                        attributes={
-                            semconv.MESSAGING_DESTINATION_PARTITION_ID: str(records[0].partition)
-                        },
-                        batch_count=len(events),
-                    ):  # fmt: skip
+                    with (
+                        hand.working(),
+                        self._measures.operation(
+                            "process",
+                            topic,
+                            group=self._group,
+                            links=links,
+                            attributes={
+                                semconv.MESSAGING_DESTINATION_PARTITION_ID: str(
+                                    records[0].partition
+                                )
+                            },
+                            batch_count=len(events),
+                        ),
+                    ):
                         fresh = await self._effects.apply_batch(events)
             except Failed as failed:
                 if failed.kind is not Verdict.OUTAGE:
