@@ -1,0 +1,160 @@
+"""How numbers and names read at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+_BARS = "▁▂▃▄▅▆▇█"
+_NOTHING = "–"
+
+
+def duration(seconds: float | None) -> str:
+    """Return `3:25`, `1:02:03`; tenths under ten seconds."""
+    if seconds is None:
+        return _NOTHING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def took(seconds: float) -> str:
+    """Return how long something took: `12 ms`, `1.4 s`."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
+
+
+def size(size_bytes: float) -> str:
+    """Return `3.2 MB`, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000 or unit == "GB":
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    raise AssertionError("unreachable")
+
+
+def number(value: float | None, digits: int = 1, unit: str = "") -> str:
+    """Return the number with a true minus sign, or a dash for None."""
+    if value is None:
+        return _NOTHING
+    text = f"{value:.{digits}f}".replace("-", "−")
+    return f"{text} {unit}" if unit else text
+
+
+def hertz(value: float | None) -> str:
+    """Return `440 Hz`, `44.1 kHz`."""
+    if value is None:
+        return _NOTHING
+    return f"{value:.0f} Hz" if value < 1000 else f"{value / 1000:.3g} kHz"
+
+
+def percent(share: float) -> str:
+    """Return a share as `12 %`."""
+    return f"{share * 100:.0f} %"
+
+
+def channels(count: int | None) -> str:
+    """Return `mono`, `stereo`, `6 channels`."""
+    return {None: _NOTHING, 1: "mono", 2: "stereo"}.get(count, f"{count} channels")
+
+
+def dots(confidence: float | None) -> str:
+    """Return a confidence as five dots."""
+    if confidence is None:
+        return ""
+    full = min(5, max(0, round(confidence * 5)))
+    return "●" * full + "○" * (5 - full)
+
+
+def moment(text: str | None) -> str:
+    """Return an RFC 3339 time in local time, to the minute."""
+    if not text:
+        return _NOTHING
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def sparkline(waveform: Mapping[str, Any] | None, *, width: int) -> str:
+    """Return the outline of a stored waveform as `width` block characters."""
+    levels: Sequence[Mapping[str, Any]] = (waveform or {}).get("levels") or []
+    fine = next((level for level in levels if len(level["maxima"]) >= width), None)
+    level = fine or (levels[-1] if levels else None)
+    if not level or not level["maxima"]:
+        return ""
+    peaks = [max(up, -down) for up, down in zip(level["maxima"], level["minima"], strict=False)]
+    width = min(width, len(peaks))
+    groups = [
+        max(peaks[i * len(peaks) // width : (i + 1) * len(peaks) // width]) for i in range(width)
+    ]
+    top = max(*groups, 1) if len(groups) > 1 else max(groups[0], 1)
+    return "".join(_BARS[min(7, round(7 * peak / top))] for peak in groups)
+
+
+def headline(stage: str, found: Mapping[str, Any]) -> str:
+    """Return what one stage found, in a few words."""
+    speak = _HEADLINES.get(stage)
+    return speak(found) if speak and found else ""
+
+
+def _join(*parts: str) -> str:
+    return " · ".join(part for part in parts if part and part != _NOTHING)
+
+
+def _properties(found: Mapping[str, Any]) -> str:
+    return _join(
+        str(found.get("codec") or found.get("format") or ""),
+        hertz(found.get("sample_rate_hz")),
+        channels(found.get("channels")),
+        duration(found.get("duration_s")),
+        "truncated" if found.get("truncated") else "",
+    )
+
+
+def _loudness(found: Mapping[str, Any]) -> str:
+    integrated = found.get("integrated_lufs")
+    if integrated is None:
+        return "silence"
+    return _join(
+        number(integrated, 1, "LUFS"),
+        f"range {number(found.get('range_lu'), 1, 'LU')}",
+        f"peak {number(found.get('true_peak_dbtp'), 1, 'dBTP')}",
+    )
+
+
+def _spectral(found: Mapping[str, Any]) -> str:
+    centroid = (found.get("centroid_hz") or {}).get("mean")
+    return _join(
+        f"centroid {hertz(centroid)}" if centroid else "",
+        f"energy {number(found.get('energy'), 2)}",
+    )
+
+
+def _rhythm(found: Mapping[str, Any]) -> str:
+    if found.get("tempo_bpm") is None:
+        return "no steady beat"
+    beats = len(found.get("beats_s") or ())
+    return _join(
+        number(found["tempo_bpm"], 1, "BPM"),
+        str(found.get("meter") or ""),
+        f"{beats} beats" if beats else "",
+    )
+
+
+def _harmony(found: Mapping[str, Any]) -> str:
+    if not found.get("key"):
+        return "no key"
+    chords = len(found.get("chords") or ())
+    return _join(
+        str(found["key"]), str(found.get("camelot") or ""), f"{chords} chords" if chords else ""
+    )
+
+
+_HEADLINES = {
+    "properties": _properties,
+    "waveform": lambda found: sparkline(found, width=40),
+    "loudness": _loudness,
+    "spectral": _spectral,
+    "rhythm": _rhythm,
+    "harmony": _harmony,
+}
