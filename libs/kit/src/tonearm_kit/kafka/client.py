@@ -36,7 +36,7 @@ log = get_logger(__name__)
 def _broker_errors() -> Iterator[None]:
     try:
         yield
-    except CommitFailedError as error:
+    except (CommitFailedError, IllegalStateError) as error:
         raise Lost(str(error)) from error
     except (KafkaError, TimeoutError, OSError) as error:
         raise BrokerError(f"{type(error).__name__}: {error}") from error
@@ -95,8 +95,7 @@ class KafkaBroker:
             rebalance_timeout_ms=int(options.rebalance_timeout_s * 1000),
             # Polling never stops while the process lives, so this only has to be finite.
             max_poll_interval_ms=300_000,
-            # Keeps what a member has: a long job survives most rebalances.
-            partition_assignment_strategy=(StickyPartitionAssignor,),
+            partition_assignment_strategy=(_own_assignor(),),
         )
         consumer.subscribe(list(topics), listener=_Listener(on_revoked, on_assigned))
         try:
@@ -105,6 +104,15 @@ class KafkaBroker:
             yield KafkaReceiver(consumer)
         finally:
             await _stop(consumer)
+
+
+def _own_assignor() -> type[StickyPartitionAssignor]:
+    """Return an assignor that keeps what a member has: a long job survives most rebalances.
+
+    A class of its own per consumer, because aiokafka's keeps its memory in class attributes
+    and would mix up the consumers of one process.
+    """
+    return type("OwnStickyAssignor", (StickyPartitionAssignor,), {"member_assignment": None})
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
@@ -161,12 +169,9 @@ class KafkaReceiver:
     async def commit(self, positions: Mapping[Partition, int]) -> None:
         """See `Receiver`."""
         offsets = {TopicPartition(*where): position for where, position in positions.items()}
-        try:
-            with _broker_errors():
-                async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                    await self._consumer.commit(offsets)
-        except IllegalStateError as error:
-            raise Lost(str(error)) from error
+        with _broker_errors():
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await self._consumer.commit(offsets)
 
     async def committed(self, partition: Partition) -> int | None:
         """See `Receiver`."""

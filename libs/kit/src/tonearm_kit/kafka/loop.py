@@ -49,6 +49,7 @@ class ConsumeLoop:
         self._workers: dict[Partition, PartitionWorker] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._receiver: Receiver | None = None
+        self._trouble: BrokerError | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`, then finish what is in hand, commit and leave the group."""
@@ -67,7 +68,7 @@ class ConsumeLoop:
 
     async def _member(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._tasks, self._trouble = tasks, None
             try:
                 async with self._broker.receiver(
                     group=self._group,
@@ -106,6 +107,8 @@ class ConsumeLoop:
                 last_commit_s = self._clock.monotonic_s()
 
     async def _poll_once(self, receiver: Receiver) -> None:
+        if self._trouble is not None:
+            raise self._trouble
         started_ns, started_s = time.time_ns(), time.perf_counter()
         found = await receiver.poll(
             timeout_s=self._settings.poll_timeout_s, records_max=self._settings.poll_messages_max
@@ -182,9 +185,17 @@ class ConsumeLoop:
                 continue
             worker.is_paused = False
             worker.drop_queue()
-            if self._receiver is not None:
-                worker.rebase(await self._receiver.committed(partition))
+            await self._rebase(worker)
         log.info("partitions assigned", group=self._group, partitions=len(assigned))
+
+    async def _rebase(self, worker: PartitionWorker) -> None:
+        if self._receiver is None:
+            return
+        try:
+            worker.rebase(await self._receiver.committed(worker.partition))
+        except BrokerError as error:
+            # Raised here it would end up in a log of the client; the poll loop starts anew.
+            self._trouble = error
 
     def _start(self, partition: Partition) -> None:
         if self._tasks is None:

@@ -1,0 +1,174 @@
+"""Outbox, Kafka and runner together: one trace, exact effects, poison that delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from tonearm_contracts.envelope import CloudEvent
+from tonearm_contracts.events import AudioDeleted
+from tonearm_contracts.topics import Topic
+from tonearm_kit.clock import SystemClock
+from tonearm_kit.db import Connection, Database
+from tonearm_kit.ids import new_id
+from tonearm_kit.kafka import ConsumerRunner, KafkaProducer, Poison, RetryPolicy, RunnerSettings
+from tonearm_kit.kafka.client import KafkaBroker
+from tonearm_kit.kafka.topics import KafkaSettings
+from tonearm_kit.outbox import Outbox, OutboxRelay
+from tonearm_kit.testing.spans import Spans
+
+pytestmark = pytest.mark.integration
+
+SETTINGS = RunnerSettings(
+    session_timeout_s=6.0, heartbeat_interval_s=0.2, retries=RetryPolicy(delays_s=(0.1,))
+)
+
+
+@pytest.fixture
+def servers() -> str:
+    return KafkaSettings().kafka_bootstrap_servers
+
+
+@pytest.fixture
+async def topic(servers: str) -> str:
+    name = f"test.{new_id()}"
+    await KafkaBroker(servers).ensure_topics([Topic(name=name, partitions=2, retention_s=3600)])
+    return name
+
+
+class Story:
+    """What the handler saw, and when."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, float] = {}
+        self.order: list[str] = []
+
+    async def handle(self, conn: Connection, event: CloudEvent) -> None:
+        if event.data["account_id"] == "poison":
+            raise Poison("asked for")
+        await conn.execute("SELECT 1")
+        self.seen[event.subject] = time.perf_counter()
+        self.order.append(event.subject)
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(40):
+            while len(self.seen) < count:  # noqa: ASYNC110 - the runner moves it
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(
+    db: Database, servers: str, topic: str, story: Story, *, settings: RunnerSettings = SETTINGS
+) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    runner = ConsumerRunner(
+        bootstrap_servers=servers,
+        group=f"group.{topic}",
+        topics=[topic],
+        db=db,
+        handlers={AudioDeleted.TYPE: story.handle},
+        settings=settings,
+    )
+    async with (
+        KafkaProducer.open(servers, client_id="test") as producer,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(runner.run(stop))
+        tasks.create_task(OutboxRelay(db, producer).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def put(db: Database, topic: str, *keys: str, account: str = "b") -> None:
+    outbox = Outbox(source="/test", clock=SystemClock(), new_id=new_id)
+    async with db.begin() as conn:
+        for key in keys:
+            await outbox.add(conn, AudioDeleted(audio_id=key, account_id=account), topic=topic)
+
+
+async def test_one_trace_spans_the_writer_the_relay_and_the_consumer(
+    database: Database, servers: str, topic: str, spans: Spans
+) -> None:
+    story = Story()
+    async with running(database, servers, topic, story):
+        await put(database, topic, "a")
+        await story.until(1)
+    created, sent, processed = (
+        next(span for span in spans.all() if span.name == f"{name} {topic}")
+        for name in ("create", "send", "process")
+    )
+    assert created.context.trace_id == sent.context.trace_id == processed.context.trace_id
+    assert processed.parent is not None
+    assert processed.parent.span_id == created.context.span_id
+    assert [link.context.span_id for link in processed.links] == [created.context.span_id]
+
+
+async def test_poison_does_not_delay_what_is_behind_it(
+    database: Database,
+    servers: str,
+    topic: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    story = Story()
+    async with running(database, servers, topic, story):
+        await put(database, topic, "warm-1", "warm-2", "warm-3")
+        await story.until(3)
+        clean = await round_trips(database, topic, story, poison=False)
+        mixed = await round_trips(database, topic, story, poison=True)
+    figures = f"median {clean * 1000:.1f} ms without poison, {mixed * 1000:.1f} ms behind poison"
+    record_property("poison", figures)
+    assert mixed < clean + 0.1, figures
+
+
+async def round_trips(db: Database, topic: str, story: Story, *, poison: bool) -> float:
+    took = []
+    for _ in range(15):
+        key = new_id()
+        if poison:
+            await put(db, topic, key, account="poison")
+        await put(db, topic, key)
+        started = time.perf_counter()
+        await story.until(len(story.seen) if key in story.seen else len(story.seen) + 1)
+        took.append(story.seen[key] - started)
+    return sorted(took)[len(took) // 2]
+
+
+async def test_a_job_longer_than_the_session_keeps_its_partition(
+    database: Database, servers: str, topic: str
+) -> None:
+    runs: list[str] = []
+    finished = asyncio.Event()
+
+    async def job(event: CloudEvent) -> None:
+        runs.append(event.subject)
+        await asyncio.sleep(8.0)  # the point: longer than the session, and nobody takes over
+        finished.set()
+
+    stop = asyncio.Event()
+    settings = replace(SETTINGS, stop_grace_s=1.0)
+    runners = [
+        ConsumerRunner(
+            bootstrap_servers=servers, group=f"group.{topic}", topics=[topic], db=None,
+            job_handlers={AudioDeleted.TYPE: job}, settings=settings,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    async with (
+        KafkaProducer.open(servers, client_id="test") as producer,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(OutboxRelay(database, producer).run(stop))
+        for runner in runners:
+            tasks.create_task(runner.run(stop))
+        await put(database, topic, "a")
+        async with asyncio.timeout(40):
+            await finished.wait()
+        stop.set()
+    assert runs == ["a"]
