@@ -77,10 +77,12 @@ def moment(text: str | None) -> str:
 
 def sparkline(waveform: Mapping[str, Any] | None, *, width: int) -> str:
     """Return the outline of a stored waveform as `width` block characters."""
-    levels: Sequence[Mapping[str, Any]] = (waveform or {}).get("levels") or []
+    told: Sequence[Mapping[str, Any]] = (waveform or {}).get("levels") or []
+    # A pushed stage leaves long lists out; the stored result has them.
+    levels = [level for level in told if level.get("maxima") and level.get("minima")]
     fine = next((level for level in levels if len(level["maxima"]) >= width), None)
     level = fine or (levels[-1] if levels else None)
-    if not level or not level["maxima"]:
+    if not level:
         return ""
     peaks = [max(up, -down) for up, down in zip(level["maxima"], level["minima"], strict=False)]
     width = min(width, len(peaks))

@@ -30,15 +30,15 @@ def run(settings: LocalSettings, printer: Printer, file: Path | None) -> None:
         printer.line("\nsynthesising a small band")
         file = settings.path("demo", "band.wav")
         truth = _band(file)
-    account = {
-        "TONEARM_URL": settings.gateway_url,
+    where = {
+        "TONEARM_SERVER": settings.gateway_url,
         "TONEARM_CONFIG_DIR": str(settings.path("demo", "client")),
-        "TONEARM_PASSWORD": secrets.token_urlsafe(18),
     }
-    email = f"demo-{secrets.token_hex(4)}@example.org"
-    _client(printer, account, "register", "--email", email, "--full-name", "Demo")
-    _client(printer, account, "login", "--email", email)
-    _client(printer, account, "upload", str(file.absolute()), "--watch")
+    email, password = f"demo-{secrets.token_hex(4)}@example.org", secrets.token_urlsafe(18)
+    known = ("--email", email, "--password-stdin")
+    _client(printer, where, "register", *known, "--full-name", "Demo", password=password)
+    _client(printer, where, "login", *known, password=password)
+    _client(printer, where, "upload", str(file.absolute()), "--watch")
     if truth:
         printer.line(
             f"\nthe band played at {truth['tempo_bpm']:g} BPM in {truth['key']}, "
@@ -55,7 +55,7 @@ def run(settings: LocalSettings, printer: Printer, file: Path | None) -> None:
 def _band(target: Path) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(  # noqa: S603 - this interpreter, this repository
-        [sys.executable, "-m", "tonearm_eval.band", "--out", str(target)],
+        [sys.executable, "-m", "tonearm_eval.band", "--out", str(target), *_whim()],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -68,13 +68,24 @@ def _band(target: Path) -> dict[str, Any]:
     return truth
 
 
-def _client(printer: Printer, account: dict[str, str], *words: str) -> None:
+def _whim() -> list[str]:
+    """Another piece each time: a recording that is known already would be answered at once."""
+    tempo = secrets.choice(("92", "104", "112", "120", "126"))
+    key = secrets.choice(("A minor", "E minor", "C major", "G major"))
+    return ["--seed", str(secrets.randbelow(100_000)), "--tempo", tempo, "--key", key]
+
+
+def _client(
+    printer: Printer, where: dict[str, str], *words: str, password: str | None = None
+) -> None:
     shown = " ".join(Path(word).name if word.startswith("/") else word for word in words)
     printer.line(f"\n$ tonearm {shown}")
     done = subprocess.run(  # noqa: S603 - this interpreter, this repository
         [sys.executable, "-m", "tonearm_cli", *words],
         cwd=ROOT,
-        env=inherited() | account,
+        env=inherited() | where,
+        input=password,
+        text=True,
         timeout=_UPLOAD_S,
         check=False,
     )
