@@ -23,7 +23,7 @@ PasswordEnv = Annotated[
 
 def register(
     email: Email = None,
-    full_name: Annotated[str | None, typer.Option("--name", help="Your name.")] = None,
+    full_name: Annotated[str | None, typer.Option("--full-name", help="Your name.")] = None,
     password_stdin: PasswordStdin = False,
     password: PasswordEnv = None,
     server: Server = DEFAULT_SERVER,

@@ -154,6 +154,8 @@ def make_app(parts: Parts) -> FastAPI:
         uploads_concurrent_max=settings.uploads_concurrent_max,
         upload_idle_s_max=settings.upload_idle_s_max,
         page_items_max=settings.page_items_max,
+        refused_body_bytes_max=settings.refused_body_bytes_max,
+        refused_body_s_max=settings.refused_body_s_max,
     )
     return kit_http.create_app(
         title="Tonearm ingest",

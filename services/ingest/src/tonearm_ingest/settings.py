@@ -59,6 +59,14 @@ class Settings(BaseServiceSettings):
     uploads_concurrent_max: int = Field(
         16, ge=1, le=1000, description="Uploads that this process takes at the same time."
     )
+    refused_body_bytes_max: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Rest of a refused upload that is read over so that the answer arrives, bytes.",
+    )
+    refused_body_s_max: float = Field(
+        10.0, ge=0, le=300, description="Longest time spent on that rest, in seconds."
+    )
     filename_chars_max: int = Field(
         255, ge=16, le=1024, description="Longest file name that is kept, in characters."
     )

@@ -32,6 +32,8 @@ def make_app(world: World) -> FastAPI:
         uploads_concurrent_max=2,
         upload_idle_s_max=5.0,
         page_items_max=10,
+        refused_body_bytes_max=1_000_000,
+        refused_body_s_max=1.0,
     )
     app = create_app(
         title="ingest",
@@ -194,6 +196,8 @@ async def test_deleting_twice_answers_twice(client: httpx.AsyncClient) -> None:
     assert (await client.delete(url)).status_code == 204
     assert (await client.get(url)).status_code == 404
     assert (await client.delete("/v1/audio/nobody")).status_code == 404
+    for odd in ("%00", "a%20b", "x" * 100):
+        assert (await client.get(f"/v1/audio/{odd}")).status_code == 404
 
 
 async def test_without_a_token_there_is_nothing(world: World) -> None:

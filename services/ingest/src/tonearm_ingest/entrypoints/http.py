@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import AfterValidator
+from starlette.requests import ClientDisconnect
 
 from tonearm_ingest.domain.audio import Audio, Status
 from tonearm_ingest.domain.errors import (
@@ -40,6 +44,7 @@ from tonearm_ingest.usecases.browse import Download, ListAudio, Page
 from tonearm_ingest.usecases.delete_audio import DeleteAudio
 from tonearm_ingest.usecases.ports import Caller
 from tonearm_kit import tokens
+from tonearm_kit.errors import AppError
 from tonearm_kit.http import problems
 from tonearm_kit.idempotency import IdempotencyKeyMalformed, parse_key
 from tonearm_kit.logs import get_logger
@@ -47,6 +52,7 @@ from tonearm_kit.logs import get_logger
 log = get_logger(__name__)
 
 _FORM_BYTES = 4096
+_ID = re.compile(r"^[0-9A-Za-z-]{1,64}$")
 _FORM = {
     "requestBody": {
         "required": True,
@@ -62,6 +68,16 @@ _FORM = {
     }
 }
 _BYTES = {"content": {"application/octet-stream": {"schema": {"format": "binary"}}}}
+
+
+def _possible_id(value: str) -> str:
+    if not _ID.match(value):
+        raise AudioNotFound
+    return value
+
+
+AudioId = Annotated[str, AfterValidator(_possible_id)]
+"""An id that may exist; for any other the answer is the same 404."""
 
 
 class FindAudio(Protocol):
@@ -92,6 +108,8 @@ class Office:
     uploads_concurrent_max: int
     upload_idle_s_max: float
     page_items_max: int
+    refused_body_bytes_max: int
+    refused_body_s_max: float
 
 
 def routes(office: Office) -> APIRouter:
@@ -102,7 +120,7 @@ def routes(office: Office) -> APIRouter:
     _add_download(router, office)
 
     @router.delete("/{audio_id}", status_code=204, responses=problems(AudioNotFound))
-    async def delete_audio(audio_id: str, principal: tokens.Caller) -> Response:
+    async def delete_audio(audio_id: AudioId, principal: tokens.Caller) -> Response:
         """Delete a recording and its bytes. Repeating it answers 204 as well."""
         await office.delete(DeleteAudio(audio_id=audio_id, account_id=principal.account_id))
         return Response(status_code=204)
@@ -112,6 +130,25 @@ def routes(office: Office) -> APIRouter:
 
 def _add_upload(router: APIRouter, office: Office) -> None:
     gate = _Gate(office.uploads_concurrent_max)
+
+    async def receive(
+        request: Request, body: AsyncIterator[bytes], principal: tokens.Principal, key: str | None
+    ) -> Accepted:
+        async with gate.enter():
+            file = await MultipartFile.open(
+                body,
+                content_type=request.headers.get("content-type", ""),
+                idle_s_max=office.upload_idle_s_max,
+            )
+            return await office.accept(
+                AcceptUpload(
+                    caller=_caller(principal),
+                    filename=file.filename,
+                    chunks=file.chunks(),
+                    declared_size_bytes=_declared_size_bytes(request),
+                    idempotency_key=key,
+                )
+            )
 
     @router.post(
         "",
@@ -149,22 +186,12 @@ def _add_upload(router: APIRouter, office: Office) -> None:
         202, since what was asked for, the analysis, is yet to be done; `Location` is the
         recording, whose `status` tells how far it is.
         """
-        key = parse_key(idempotency_key)
-        async with gate.enter():
-            file = await MultipartFile.open(
-                request.stream(),
-                content_type=request.headers.get("content-type", ""),
-                idle_s_max=office.upload_idle_s_max,
-            )
-            accepted = await office.accept(
-                AcceptUpload(
-                    caller=_caller(principal),
-                    filename=file.filename,
-                    chunks=file.chunks(),
-                    declared_size_bytes=_declared_size_bytes(request),
-                    idempotency_key=key,
-                )
-            )
+        body = request.stream()
+        try:
+            accepted = await receive(request, body, principal, parse_key(idempotency_key))
+        except AppError:
+            await _drain(request, body, office)
+            raise
         audio = accepted.audio
         response.headers["Location"] = f"/v1/audio/{audio.id}"
         if accepted.is_replay:
@@ -199,7 +226,7 @@ def _add_reading(router: APIRouter, office: Office) -> None:
         return PageView.of(page)
 
     @router.get("/{audio_id}", response_model=AudioView, responses=problems(AudioNotFound))
-    async def get_audio(audio_id: str, principal: tokens.Caller) -> AudioView:
+    async def get_audio(audio_id: AudioId, principal: tokens.Caller) -> AudioView:
         """Return one recording with its status and the summary of its last analysis."""
         return AudioView.of(await office.get(audio_id, account_id=principal.account_id))
 
@@ -222,13 +249,17 @@ def _add_download(router: APIRouter, office: Office) -> None:
             ),
         },
     )
-    async def get_download(request: Request, audio_id: str, principal: tokens.Caller) -> Response:
+    async def get_download(
+        request: Request, audio_id: AudioId, principal: tokens.Caller
+    ) -> Response:
         """Return the bytes as they were uploaded; `Range` and `If-None-Match` work."""
         download = await office.download(audio_id, caller=_caller(principal))
         return await download_response(request, download)
 
     @router.head("/{audio_id}/download", include_in_schema=False)
-    async def head_download(request: Request, audio_id: str, principal: tokens.Caller) -> Response:
+    async def head_download(
+        request: Request, audio_id: AudioId, principal: tokens.Caller
+    ) -> Response:
         download = await office.download(audio_id, caller=_caller(principal))
         return await download_response(request, download)
 
@@ -245,6 +276,24 @@ class _Gate:
             raise TooManyUploads(retry_after_s=5)
         async with self._places:
             yield
+
+
+async def _drain(request: Request, body: AsyncIterator[bytes], office: Office) -> None:
+    """Read over the rest of a refused body, within bounds, so that the client hears the answer.
+
+    A client that is still sending when the connection closes is told "connection reset" by its
+    system, not our problem document. One that asked first (`Expect: 100-continue`) waits, and
+    sends nothing.
+    """
+    if request.headers.get("expect", "").lower() == "100-continue":
+        return
+    left_bytes = office.refused_body_bytes_max
+    with contextlib.suppress(TimeoutError, AppError, ClientDisconnect):
+        async with asyncio.timeout(office.refused_body_s_max):
+            async for piece in body:
+                left_bytes -= len(piece)
+                if left_bytes < 0:
+                    return
 
 
 def _caller(principal: tokens.Principal) -> Caller:

@@ -92,6 +92,6 @@ def parse_cursor(cursor: str) -> str:
         prefix, last_id = raw[: len(_CURSOR_PREFIX)], raw[len(_CURSOR_PREFIX) :].decode("ascii")
     except (binascii.Error, UnicodeError, ValueError):
         raise InvalidCursor from None
-    if prefix != _CURSOR_PREFIX or not last_id or len(last_id) > 64:
+    if prefix != _CURSOR_PREFIX or not last_id.isprintable() or not 1 <= len(last_id) <= 64:
         raise InvalidCursor
     return last_id
