@@ -137,7 +137,8 @@ class Connection(WSListener):
         if self._transport is not None:
             # The stub knows the codes of RFC 6455 only; the protocol's own are whole numbers.
             self._transport.send_close(cast("WSCloseCode", why.code), why.reason.encode())
-            self._transport.disconnect()
+            # Closing now, with bytes of the client unread, would reset the connection, and the
+            # code would be lost: the client closes, or time does.
             self._server.abort_later(self._transport)
 
     # What the hub says.
