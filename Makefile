@@ -76,6 +76,15 @@ gateway: setup ## Render the gateway's ConfigMap for Kubernetes
 generated: setup ## Fail when generated files differ from their source
 	scripts/proto.sh check
 	$(LOCAL) gateway k8s --check
+	$(PY) -m tonearm_contracts.publish check
+
+.PHONY: contracts
+contracts: setup ## Publish the event contracts: schemas (new revisions only), asyncapi.json, docs/events.html
+	$(PY) -m tonearm_contracts.publish write
+
+.PHONY: asyncapi
+asyncapi: ## Validate libs/contracts/asyncapi.json with @asyncapi/cli; needs npm
+	npx --yes @asyncapi/cli validate libs/contracts/asyncapi.json
 
 .PHONY: lock
 lock: setup ## Resolve the requirements anew; needs the network

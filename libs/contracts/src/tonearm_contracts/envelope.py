@@ -18,12 +18,14 @@ MAX_EVENT_BYTES = 64 * 1024
 class EventData(BaseModel):
     """Base of every payload. Frozen; unknown fields are ignored, because contracts only grow."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     TYPE: ClassVar[str]
     """CloudEvents `type`: `tonearm.<aggregate>.<past>.v<N>`."""
     TOPIC: ClassVar[str]
     """Topic that carries this event by default."""
+    ALSO_ON: ClassVar[tuple[str, ...]] = ()
+    """Other topics that may carry it."""
 
     def key(self) -> str:
         """Return the id of the aggregate: record key, `subject` and `partitionkey`."""

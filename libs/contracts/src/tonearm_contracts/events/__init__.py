@@ -1,5 +1,6 @@
 """Every event that crosses Kafka, by aggregate."""
 
+from tonearm_contracts.envelope import EventData
 from tonearm_contracts.events.account import (
     AccountDeleted,
     AccountRegistered,
@@ -22,7 +23,7 @@ from tonearm_contracts.events.job import (
     AnalysisSummary,
 )
 
-ALL = (
+ALL: tuple[type[EventData], ...] = (
     AccountRegistered,
     EntitlementsChanged,
     SessionRevoked,

@@ -60,6 +60,7 @@ class AnalysisRequested(_AudioEvent):
 
     TYPE: ClassVar[str] = "tonearm.analysis.requested.v1"
     TOPIC: ClassVar[str] = topics.ANALYSIS_REQUEST.name
+    ALSO_ON: ClassVar[tuple[str, ...]] = (topics.ANALYSIS_REQUEST_PRIORITY.name,)
 
     job_id: str
     object_key: str

@@ -14,7 +14,7 @@ from tonearm_contracts.envelope import EventData
 class AnalysisSummary(BaseModel):
     """The few numbers that lists and dashboards show. None means the engine answered "none"."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     duration_s: float
     tempo_bpm: float | None

@@ -1,0 +1,25 @@
+"""Follow recordings from another program: needs tonearm-contracts and aiokafka, nothing else."""
+
+import asyncio
+import sys
+
+from aiokafka import AIOKafkaConsumer
+
+from tonearm_contracts.events import AnalysisCompleted, AudioUploaded
+from tonearm_contracts.topics import ANALYSIS_JOB, INGEST_AUDIO
+
+EVENTS = {event.TYPE: event for event in (AudioUploaded, AnalysisCompleted)}
+
+
+async def main(servers: str, group: str) -> None:
+    options = {"bootstrap_servers": servers, "group_id": group, "auto_offset_reset": "earliest"}
+    async with AIOKafkaConsumer(INGEST_AUDIO.name, ANALYSIS_JOB.name, **options) as consumer:
+        async for record in consumer:
+            event = EVENTS.get(dict(record.headers)["ce_type"].decode())
+            if event is not None:
+                sys.stdout.write(event.model_validate_json(record.value).model_dump_json() + "\n")
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*(sys.argv[1:] or ["127.0.0.1:9092", "example"])))
