@@ -13,6 +13,8 @@ from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Block, Floats
 from tonearm_analysis.engine.parameters import Parameters
 
 HOLD_S = 12 * 60
+HARMONY_S_MIN = 1.0
+"""Less than this has no key that anyone could tell."""
 
 
 class HeldSignal:
@@ -78,13 +80,17 @@ class HarmonyCollector:
         from tonearm_analysis.engine.harmony import HarmonyListener
 
         self._ear: _Ear = HarmonyListener()
+        self._samples = 0
 
     def push(self, low: Floats) -> None:
         """Hear the next samples at LOW_RATE_HZ."""
+        self._samples += len(low)
         self._ear.push(low)
 
     def finish(self, *, beats_s: tuple[float, ...]) -> dict[str, Any]:
         """Return the part `harmony` of the result; chords change on the given beats."""
+        if self._samples < HARMONY_S_MIN * LOW_RATE_HZ:
+            return {"key": None, "confidence": 0.0}
         from tonearm_analysis.engine.harmony import estimate_heard
 
         estimate = estimate_heard(self._ear.finish(), beats_s=beats_s)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tonearm_analysis.engine.blocks import Block, BlockMaker
-from tonearm_analysis.engine.decoding import Source, open_source
+from tonearm_analysis.engine.decoding import Source, blocks_of, open_source
 from tonearm_analysis.engine.decoding.source import SourceFormat, check_duration
 from tonearm_analysis.engine.errors import AudioError
 from tonearm_analysis.engine.identity import PcmHash
@@ -62,7 +62,7 @@ class _Analysis:
             pcm_hash = PcmHash(
                 sample_rate_hz=source.format.sample_rate_hz, channels=source.format.channels
             )
-            for frames in source.blocks():
+            for frames in blocks_of(path, source):
                 block = maker.make(frames)
                 pcm_hash.feed(block.frames)
                 check_duration(maker.frames, source.format.sample_rate_hz, limits)

@@ -29,8 +29,8 @@ class StageRun:
         try:
             with at_most(self._left_s()):
                 return step()
-        except StageTimeoutError as problem:
-            self.error = str(problem)
+        except StageTimeoutError:
+            self.error = f"The stage took longer than its {self._timeout_s:g} s."
         except Exception as problem:  # noqa: BLE001  (one stage must not take the others down)
             self.error = f"{type(problem).__name__}: {problem}"
         finally:
@@ -42,5 +42,5 @@ class StageRun:
             return None
         left_s = self._timeout_s - self.duration_s
         if left_s <= 0:
-            raise StageTimeoutError(f"The stage took longer than its {self._timeout_s:g} s.")
+            raise StageTimeoutError
         return left_s

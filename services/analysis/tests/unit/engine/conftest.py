@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Signal = NDArray[np.float64]
 Write = Callable[..., Path]
 
+_BARS = ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7))
+"""Chords of two seconds each, in semitones over C."""
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
@@ -47,14 +50,15 @@ def synthesize(*, duration_s: float, rate_hz: int) -> Signal:
     random = np.random.default_rng(20_261_122)
     seconds = np.arange(round(duration_s * rate_hz)) / rate_hz
     out = np.zeros((len(seconds), 2))
-    for bar, degrees in enumerate([(0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7)] * 8):
-        within = seconds - 2.0 * bar
-        envelope = np.where((within >= 0) & (within < 2), np.exp(-np.maximum(within, 0)), 0.0)
-        for voice, degree in enumerate(degrees):
+    bar_frames = 2 * rate_hz
+    for start in range(0, len(seconds), bar_frames):
+        within = seconds[: min(bar_frames, len(seconds) - start)]
+        part = out[start : start + len(within)]
+        for voice, degree in enumerate(_BARS[start // bar_frames % len(_BARS)]):
             hz = 261.6256 * 2 ** (degree / 12)
             tone = sum(np.sin(2 * np.pi * k * hz * within) / k**1.5 for k in range(1, 6))
-            out[:, voice % 2] += 0.06 * envelope * tone
-            out[:, 1 - voice % 2] += 0.03 * envelope * tone
+            part[:, voice % 2] += 0.06 * np.exp(-within) * tone
+            part[:, 1 - voice % 2] += 0.03 * np.exp(-within) * tone
     since_beat = np.mod(seconds, 0.5)
     click = np.exp(-60 * since_beat) * random.standard_normal(len(seconds))
     kick = np.exp(-25 * since_beat) * np.sin(2 * np.pi * 60 * since_beat)

@@ -1,8 +1,8 @@
 """Decoding by FFmpeg's libraries (PyAV): AAC, ALAC, WMA, Matroska, AMR and what else there is.
 
 Encoder delay and padding (edit lists, iTunSMPB, pre-skip) are dropped by the decoder, which
-FFmpeg tells through skip-samples side data. Only a list of plain containers is opened: a
-playlist would make the decoder read other files.
+FFmpeg tells through skip-samples side data; what fills the last packet of an MP4 is cut here.
+Only a list of plain containers is opened: a playlist would make the decoder read other files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,22 @@ _CONTAINERS = (
     "tak,truehd,tta,voc,w64,wav,wsaud,wv,xwma"
 )
 _LOSSLESS = {"alac", "flac", "ape", "tta", "wavpack", "tak", "truehd", "mlp", "shorten"}
+_LENGTH_IN_HEADER = {
+    "mov",
+    "matroska",
+    "flac",
+    "wav",
+    "w64",
+    "aiff",
+    "caf",
+    "asf",
+    "ape",
+    "tta",
+    "wv",
+}
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0}
+PADDING_MAX = 4096
+"""Longest padding behind the music: two packets of any codec in use."""
 BAD_PACKETS_MAX = 1000
 """Undecodable packets after which reading stops."""
 
@@ -48,14 +63,15 @@ class _FfmpegSource:
             decoder="ffmpeg",
             frames_stated=_frames_stated(container, stream),
         )
-        self.truncated = False
+        self._frames_valid = _frames_valid(container, self.format.frames_stated)
+        self.truncated = self.damaged = False
         self.warnings: list[str] = []
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         size = block_frames(self.format.channels)
         pending: list[NDArray[np.float32]] = []
         held = frames = 0
-        for samples in self._samples():
+        for samples in without_padding(self._samples(), frames_valid=self._frames_valid):
             pending.append(samples)
             held += len(samples)
             if held < size:
@@ -136,23 +152,61 @@ def _source(container: Any) -> Source:
         context = stream.codec_context
         if context is None:
             raise AudioError("unsupported_codec", "The audio's codec is not supported.")
+        if context.sample_rate < 1 or context.layout.nb_channels < 1:
+            raise AudioError("not_audio", "The audio states neither a rate nor channels.")
         context.thread_count = 1
         context.open(strict=False)
-        known = context.sample_rate > 0 and context.layout.nb_channels > 0
     except (av.error.FFmpegError, ValueError) as problem:
         raise AudioError("unsupported_codec", "The audio's codec is not supported.") from problem
-    if not known:
-        raise AudioError("not_audio", "The audio stream states neither rate nor channels.")
     return _FfmpegSource(container, stream)
 
 
 def _frames_stated(container: Any, stream: Any) -> int | None:
+    if container.format.name.split(",")[0] not in _LENGTH_IN_HEADER:
+        return None  # a guess from the bit rate
     rate = stream.codec_context.sample_rate
     if stream.duration and stream.time_base:
         return int(stream.duration * stream.time_base * rate)
     if container.duration:
         return int(container.duration * rate // av.time_base)
     return None
+
+
+def _frames_valid(container: Any, frames_stated: int | None) -> int | None:
+    """Return how many frames are music where the last packet is filled up, or None."""
+    note = container.metadata.get("iTunSMPB", "").split()
+    if len(note) >= 4:
+        try:
+            return int(note[3], 16) or None
+        except ValueError:
+            return None
+    is_mov = container.format.name.startswith("mov")
+    return frames_stated if is_mov else None
+
+
+def without_padding(
+    pieces: Iterator[NDArray[np.float32]], *, frames_valid: int | None
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the pieces without what an encoder appended to fill its last packet.
+
+    frames_valid: how many frames are music; None if nobody says. When more than PADDING_MAX
+    frames lie behind them, the number is wrong and everything is yielded.
+    """
+    frames = 0
+    beyond: list[NDArray[np.float32]] = []
+    for piece in pieces:
+        if frames_valid is None:
+            yield piece
+            continue
+        music = min(max(frames_valid - frames, 0), len(piece))
+        frames += len(piece)
+        if music:
+            yield piece[:music]
+        if music < len(piece):
+            beyond.append(piece[music:])
+        if frames - frames_valid > PADDING_MAX:
+            yield from beyond
+            frames_valid, beyond = None, []
 
 
 def _bit_depth(context: Any) -> int | None:

@@ -48,6 +48,7 @@ class _LibsndfileSource:
             frames_stated=file.frames if known else None,
         )
         self.truncated = bool(_STATED_MORE.search(file.extra_info))
+        self.damaged = False
         self.warnings: list[str] = []
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
@@ -55,19 +56,28 @@ class _LibsndfileSource:
         buffer = np.empty((block_frames(channels), channels), dtype=np.float32)
         frames = 0
         while True:
-            try:
-                block = self._file.read(out=buffer)
-            except soundfile.LibsndfileError as problem:
-                self.truncated = True
-                self.warnings.append(f"Decoding stopped at frame {frames}: {problem}")
+            count = self._read(buffer, frames)
+            if not count:
                 break
-            if not len(block):
+            frames += count
+            yield buffer[:count]
+            if count < len(buffer):
                 break
-            frames += len(block)
-            yield block
         stated = self.format.frames_stated
         if stated is not None and frames < stated:
             self.truncated = True
+
+    def _read(self, buffer: NDArray[np.float32], frames: int) -> int:
+        """Fill the buffer; return how many frames decode, those before an error included."""
+        try:
+            return len(self._file.read(out=buffer))
+        except soundfile.LibsndfileError as problem:
+            self.truncated = self.damaged = True
+            self.warnings.append(f"Decoding stopped early: {problem}")
+        try:
+            return int(np.clip(self._file.tell() - frames, 0, len(buffer)))
+        except soundfile.LibsndfileError:
+            return 0
 
     def close(self) -> None:
         self._file.close()
@@ -81,9 +91,8 @@ def open_libsndfile(path: Path) -> Source | None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         file = soundfile.SoundFile(descriptor, closefd=True)
-    except (soundfile.LibsndfileError, TypeError):
-        os.close(descriptor)
-        return None
+    except soundfile.LibsndfileError:
+        return None  # libsndfile has closed the descriptor
     if file.channels < 1 or file.samplerate < 1:
         file.close()
         return None

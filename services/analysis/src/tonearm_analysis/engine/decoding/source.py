@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +39,8 @@ class Source(Protocol):
     format: SourceFormat
     truncated: bool
     """Set once reading has ended before the end that the header states."""
+    damaged: bool
+    """Set once reading has stopped at bytes that do not decode."""
     warnings: list[str]
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
@@ -66,7 +69,11 @@ def open_source(path: Path, *, limits: Limits) -> Iterator[Source]:
     with path.open("rb") as stream:
         if not stream.read(1):
             raise AudioError("empty", "The file has no bytes.")
-    source = _open(path)
+    from tonearm_analysis.engine.decoding.libsndfile import open_libsndfile
+
+    source = open_libsndfile(path)
+    if source is None:
+        source = _open_ffmpeg(path)
     try:
         check_limits(source.format, limits)
         yield source
@@ -74,12 +81,52 @@ def open_source(path: Path, *, limits: Limits) -> Iterator[Source]:
         source.close()
 
 
-def _open(path: Path) -> Source:
-    from tonearm_analysis.engine.decoding.libsndfile import open_libsndfile
+def blocks_of(path: Path, source: Source) -> Iterator[NDArray[np.float32]]:
+    """Yield a source's blocks; where it stops at damage, FFmpeg may get past it.
 
-    source = open_libsndfile(path)
-    if source is not None:
-        return source
+    Every block but the last holds `block_frames(channels)` frames.
+    """
+    frames = 0
+    rest: NDArray[np.float32] | None = None
+    for block in source.blocks():
+        if source.damaged and source.format.decoder != "ffmpeg":
+            rest = block.copy()
+            break
+        frames += len(block)
+        yield block
+    if not source.damaged or source.format.decoder == "ffmpeg":
+        return
+    resumed = False
+    for block in _blocks_past_damage(path, source, frames_done=frames):
+        resumed = True
+        yield block
+    if rest is not None and not resumed:
+        yield rest
+
+
+def _blocks_past_damage(
+    path: Path, source: Source, *, frames_done: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield FFmpeg's blocks behind the frames that another decoder has read."""
+    try:
+        other = _open_ffmpeg(path)
+    except AudioError:
+        return
+    try:
+        if (other.format.sample_rate_hz, other.format.channels) != (
+            source.format.sample_rate_hz,
+            source.format.channels,
+        ):
+            return
+        blocks_done = frames_done // block_frames(source.format.channels)
+        yield from islice(other.blocks(), blocks_done, None)
+        source.warnings.extend(other.warnings)
+    finally:
+        other.close()
+
+
+def _open_ffmpeg(path: Path) -> Source:
+    # Imported when needed: it costs a tenth of a second, and most files never come here.
     from tonearm_analysis.engine.decoding.ffmpeg import open_ffmpeg
 
     return open_ffmpeg(path)
