@@ -42,7 +42,7 @@ class Account:
 
 
 @dataclass
-class Heard(SubscriptionEventHandler):
+class Heard(SubscriptionEventHandler):  # type: ignore[misc]
     """What one subscription was pushed, in order."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -76,9 +76,9 @@ def band(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return path, json.loads(done.stdout)
 
 
-async def register(gateway_url: str) -> Account:
+async def register(gateway_url: str, address: str) -> Account:
     email = f"anna-{secrets.token_hex(6)}@example.org"
-    api = httpx.AsyncClient(base_url=gateway_url, timeout=30)
+    api = httpx.AsyncClient(base_url=gateway_url, timeout=30, headers={"X-Forwarded-For": address})
     secret = {"email": email, "password": secrets.token_urlsafe(18)}
     registered = await api.post("/v1/auth/register", json={**secret, "full_name": "Anna"})
     assert registered.status_code == 201, registered.text
@@ -91,15 +91,15 @@ async def register(gateway_url: str) -> Account:
 
 
 @pytest.fixture
-async def anna(stack: Any) -> AsyncIterator[Account]:
-    account = await register(stack.gateway_url)
+async def anna(stack: Any, client_address: str) -> AsyncIterator[Account]:
+    account = await register(stack.gateway_url, client_address)
     async with account.api:
         yield account
 
 
 @pytest.fixture
-async def bert(stack: Any) -> AsyncIterator[Account]:
-    account = await register(stack.gateway_url)
+async def bert(stack: Any, client_address: str) -> AsyncIterator[Account]:
+    account = await register(stack.gateway_url, client_address)
     async with account.api:
         yield account
 
