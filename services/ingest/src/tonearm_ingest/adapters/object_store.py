@@ -21,8 +21,8 @@ def open_store(url: str, *, timeout_s: float = 30.0, retries_max: int = 3) -> Ob
     """Return the store behind `url`: `file:///folder`, `s3://bucket/prefix`, `memory://`.
 
     A folder is created where missing. Credentials and endpoint of S3 come from the environment
-    in the standard way (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...). Raises `ValueError` for a
-    URL that nobody understands. `timeout_s` bounds one request, retries are bounded in number.
+    in the standard way (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...). Raises obstore's
+    `BaseError` for a URL that nobody understands. `timeout_s` bounds one request, retries are bounded in number.
     """
     scheme = urlsplit(url).scheme
     if scheme == "file":

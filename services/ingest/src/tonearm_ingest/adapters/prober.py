@@ -75,7 +75,6 @@ class _Child:
             ours.close()
             process.kill()
             process.join()
-            process.close()
 
         self._pipe, self._end = ours, end
         try:
