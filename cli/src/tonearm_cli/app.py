@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from tonearm_cli.commands import account, analyze, library
+from tonearm_cli.commands import account, analyze, library, operate
 
 _HERE, _THERE, _YOU = "On this machine", "On a server", "Your account"
+_OPERATE = "For operators"
 
 
 def make_app() -> typer.Typer:
@@ -34,6 +35,8 @@ def make_app() -> typer.Typer:
     app.command(rich_help_panel=_YOU)(account.login)
     app.command(rich_help_panel=_YOU)(account.logout)
     app.command(rich_help_panel=_YOU)(account.whoami)
+    app.command(rich_help_panel=_OPERATE, context_settings=operate.PASS_ON)(operate.dlq)
+    app.command(rich_help_panel=_OPERATE, context_settings=operate.PASS_ON)(operate.replay)
     return app
 
 

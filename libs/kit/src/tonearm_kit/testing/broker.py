@@ -154,7 +154,17 @@ class FakeBroker:
             for number in range(len(self._logs[topic]))
         ]
 
-    def read(self, partition: Partition, position: int) -> list[FakeRecord]:
+    async def topics(self) -> list[str]:
+        """See `tonearm_kit.kafka.log.Log`."""
+        self.check()
+        return sorted(self._logs)
+
+    async def read(self, topic: str) -> list[Record]:
+        """See `tonearm_kit.kafka.log.Log`."""
+        self.check()
+        return list(self.log(topic))
+
+    def stored(self, partition: Partition, position: int) -> list[FakeRecord]:
         """Return what is stored from `position` on."""
         return self._logs[partition.topic][partition.partition][position:]
 
@@ -222,7 +232,7 @@ class FakeReceiver:
         found: dict[Partition, Sequence[Record]] = {}
         left = records_max
         for partition in sorted(self.assigned - self._paused):
-            records = self._broker.read(partition, self._positions[partition])[:left]
+            records = self._broker.stored(partition, self._positions[partition])[:left]
             if records:
                 found[partition] = records
                 self._positions[partition] += len(records)
