@@ -1,5 +1,6 @@
 """A stack for tests: ports of its own, state under `.local/test`, gone afterwards."""
 
+import fcntl
 import json
 import os
 import random
@@ -35,6 +36,7 @@ _FOREIGN = (
 )
 _POLL_S = 0.1
 _COMMAND_S = 300
+_RUNS_MAX = 8
 
 
 class TestStackError(Exception):
@@ -131,19 +133,22 @@ def from_environment() -> Stack | None:
 
 
 @contextmanager
-def temporary() -> Iterator[Stack]:
-    """Start a stack; when the block ends, or this process dies, all of it is stopped."""
-    settings_env = _environment()
-    state_dir = Path(settings_env["TONEARM_STATE_DIR"])
-    _call(["down"], settings_env)
-    shutil.rmtree(state_dir, ignore_errors=True)
+def temporary(*options: str, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Start a stack; when the block ends, or this process dies, all of it is stopped.
+
+    *options* go to `up`, such as `--infra-only`; *env* overrides settings of the stack.
+    """
     with ExitStack() as exits:
+        state_dir = exits.enter_context(_place())
+        settings_env = _environment(state_dir) | dict(env or {})
+        _call(["down"], settings_env)
+        shutil.rmtree(state_dir, ignore_errors=True)
         exits.callback(_call, ["down"], settings_env)
         if inherited().get("TONEARM_STACK") == "testcontainers" and containers.docker_answers():
             own = LocalSettings(_env_file=None, TONEARM_STATE_DIR=state_dir)
             settings_env |= exits.enter_context(containers.running(own))
         sys.stderr.write(f"starting a stack for tests in {state_dir}\n")
-        _call(["up"], settings_env)
+        _call(["up", *options], settings_env)
         told = _exports(_call(["env"], settings_env))
         yield Stack(settings_env | told | {MARK: "1"})
 
@@ -174,13 +179,30 @@ def free_ports(n: int) -> list[int]:
     raise TestStackError(f"no {n} free ports")
 
 
-def _environment() -> dict[str, str]:
+@contextmanager
+def _place() -> Iterator[Path]:
+    """A state directory that no other run uses; the first is free unless runs overlap."""
+    base = ROOT / ".local"
+    base.mkdir(exist_ok=True)
+    for number in range(1, _RUNS_MAX + 1):
+        name = "test" if number == 1 else f"test-{number}"
+        with (base / f"{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield base / name
+            return
+    raise TestStackError(f"{_RUNS_MAX} test runs are under way already")
+
+
+def _environment(state_dir: Path) -> dict[str, str]:
     settings = [setting for ports in LocalSettings().ports().values() for setting in ports]
     env = {name: value for name, value in inherited().items() if name not in _FOREIGN}
     env |= {name: str(port) for name, port in zip(settings, free_ports(len(settings)), strict=True)}
     return env | {
         "TONEARM_ENV_FILE": "",
-        "TONEARM_STATE_DIR": str(ROOT / ".local" / "test"),
+        "TONEARM_STATE_DIR": str(state_dir),
         "TONEARM_DIE_WITH_PID": str(os.getpid()),
         "POSTGRES_FSYNC": "false",
         # Tests tell their own client address, or they would share one address's limits.

@@ -17,6 +17,10 @@ def component(settings: LocalSettings) -> Component:
             *java.launcher(
                 settings, heap_mib=settings.zipkin_heap_mib, archive=base / "zipkin.jsa"
             ),
+            # The list of ports is replaced whole; by itself Zipkin would listen on all addresses.
+            "-Darmeria.ports[0].ip=127.0.0.1",
+            f"-Darmeria.ports[0].port={port}",
+            "-Darmeria.ports[0].protocols[0]=http",
             "-jar",
             str(jar),
         ]
