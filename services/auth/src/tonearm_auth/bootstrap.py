@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -315,7 +315,13 @@ def make_admin_door(parts: Parts) -> http_admin.AdminDoor:
     )
 
 
-async def serve_grpc(parts: Parts, stop: asyncio.Event, *, port: int | None = None) -> None:
+async def serve_grpc(
+    parts: Parts,
+    stop: asyncio.Event,
+    *,
+    port: int | None = None,
+    on_started: Callable[[int], None] | None = None,
+) -> None:
     """Serve flags, limits and quota until `stop`."""
     settings = parts.settings
     await kit_grpc.serve(
@@ -338,6 +344,7 @@ async def serve_grpc(parts: Parts, stop: asyncio.Event, *, port: int | None = No
         ],
         timeout_s=settings.grpc_timeout_s,
         concurrent_calls_max=settings.grpc_calls_max,
+        on_started=on_started,
     )
 
 

@@ -34,7 +34,7 @@ class RatePolicy:
         return (
             self.subject in descriptor
             and (self.route is None or self.route == descriptor.get("route"))
-            and (self.bearer is None or self.bearer == (descriptor.get("bearer") == "present"))
+            and (self.bearer is None or self.bearer == ("bearer" in descriptor))
         )
 
 
