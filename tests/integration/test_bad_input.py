@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ async def visitor(stack: Stack, client_address: str) -> AsyncIterator[Visitor]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-async def nothing_dies(stack: Stack) -> AsyncIterator[None]:
-    """Fail the test when a process was restarted meanwhile."""
+@pytest.fixture(autouse=True, scope="module")
+def nothing_dies(stack: Stack) -> Iterator[None]:
+    """Fail when a process was restarted while these tests ran."""
     before = _pids(stack)
     yield
     assert _pids(stack) == before
