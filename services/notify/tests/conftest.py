@@ -28,10 +28,13 @@ from tonearm_kit.testing.plugin import MakeDatabase
 from tonearm_kit.testing.postgres import SCHEMA
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
 from tonearm_notify import bootstrap
+from tonearm_notify.adapters.notifications import PostgresNotifications
 from tonearm_notify.adapters.postgres import PostgresStore
+from tonearm_notify.adapters.sender import open_client
+from tonearm_notify.adapters.webhooks import PostgresWebhooks
 from tonearm_notify.bootstrap import House
 from tonearm_notify.settings import NotifySettings
-from tonearm_notify.usecases.record import record
+from tonearm_notify.usecases.record import Books, record
 
 ISSUER, AUDIENCE, KEY_ID = "https://tonearm.test", "tonearm", "k1"
 
@@ -68,6 +71,7 @@ class Notify:
 
     def __init__(self, house: House, db: Database, stop: asyncio.Event) -> None:
         self.house, self.db, self.stop = house, db, stop
+        self.http_port = asyncio.get_running_loop().create_future()
 
     @property
     def address(self) -> str:
@@ -77,7 +81,7 @@ class Notify:
         """Record an event as the consumer would."""
         event = to_event(data, id_=id_)
         async with self.db.begin() as tx:
-            await record(tx, event, journal=self.house.store, revoked_keep_s=3600)
+            await record(tx, event, books=self.house.books)
         return event.id
 
 
@@ -124,11 +128,13 @@ def start_notify(notify_database: str, tokens: Tokens) -> StartNotify:
         settings = NotifySettings(**{**defaults, **fields})
         async with AsyncExitStack() as stack:
             db = await stack.enter_async_context(bootstrap.open_database(settings))
-            house = bootstrap.build(settings, db, tokens.verifier())
+            client = await stack.enter_async_context(open_client())
+            house = bootstrap.build(settings, db, tokens.verifier(), client)
             stop = asyncio.Event()
             notify = Notify(house, db, stop)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(bootstrap.serve_pushes(house, stop))
+                on_http = notify.http_port.set_result
+                tasks.create_task(bootstrap.serve_pushes(settings, house, stop, on_http))
                 await asyncio.wait_for(house.is_open(), 10)
                 try:
                     yield notify
@@ -294,12 +300,17 @@ class Recorder:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._store = PostgresStore(db)
+        self._books = Books(
+            journal=PostgresStore(db),
+            notifications=PostgresNotifications(db),
+            webhooks=PostgresWebhooks(db),
+            revoked_keep_s=3600,
+        )
 
     async def publish(self, data: EventData) -> str:
         event = to_event(data)
         async with self._db.begin() as tx:
-            await record(tx, event, journal=self._store, revoked_keep_s=3600)
+            await record(tx, event, books=self._books)
         return event.id
 
 

@@ -14,17 +14,19 @@ from tonearm_kit import logs
 from tonearm_kit.lifecycle import run_service
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
 from tonearm_notify import bootstrap
+from tonearm_notify.adapters.sender import open_client
 from tonearm_notify.settings import NotifySettings
 
 
 async def replica(stop: asyncio.Event) -> None:
-    settings = NotifySettings(ws_port=int(sys.argv[1]))
+    settings = NotifySettings(ws_port=int(sys.argv[1]), http_port=0)
     keys = StaticKeys(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
     verifier = TokenVerifier(
         keys, issuer=settings.token_issuer, audience=settings.token_audience, leeway_s=0
     )
-    async with bootstrap.open_database(settings) as db:
-        await bootstrap.serve_pushes(bootstrap.build(settings, db, verifier), stop)
+    async with bootstrap.open_database(settings) as db, open_client() as client:
+        house = bootstrap.build(settings, db, verifier, client)
+        await bootstrap.serve_pushes(settings, house, stop)
 
 
 if __name__ == "__main__":

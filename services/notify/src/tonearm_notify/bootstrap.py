@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import secrets
 import socket
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 
+import httpx
+from fastapi import FastAPI
+
 from tonearm_kit.clock import SystemClock
 from tonearm_kit.db import Database
 from tonearm_kit.http import Check, create_app
 from tonearm_kit.http import serve as serve_http
+from tonearm_kit.idempotency import PostgresIdempotency
 from tonearm_kit.ids import new_id
 from tonearm_kit.kafka import ConsumerRunner
 from tonearm_kit.lifecycle import every, keep_running
@@ -23,18 +29,28 @@ from tonearm_kit.migrations import KIT, migrate, wait_for_schema
 from tonearm_kit.tokens import TokenVerifier
 from tonearm_notify.adapters.broker import PostgresBroker
 from tonearm_notify.adapters.credentials import TokenCredentials
+from tonearm_notify.adapters.notifications import PostgresNotifications
 from tonearm_notify.adapters.observe import Observer
 from tonearm_notify.adapters.postgres import PostgresStore
+from tonearm_notify.adapters.sender import HttpSender, open_client
+from tonearm_notify.adapters.tickets import PostgresTickets
+from tonearm_notify.adapters.webhooks import PostgresWebhooks
 from tonearm_notify.domain.protocol import Limits
-from tonearm_notify.entrypoints import consumers
+from tonearm_notify.entrypoints import consumers, events, webhooks
+from tonearm_notify.entrypoints.notifications import routes as notification_routes
 from tonearm_notify.entrypoints.websocket import WebSocketOptions, WebSocketServer
 from tonearm_notify.settings import NotifySettings
 from tonearm_notify.usecases.admit import Gate
 from tonearm_notify.usecases.answer import AnswerOptions, Answers
 from tonearm_notify.usecases.deliver import Deliverer
-from tonearm_notify.usecases.hub import Hub, HubLimits
-from tonearm_notify.usecases.record import record
+from tonearm_notify.usecases.feed import HubLimits
+from tonearm_notify.usecases.hub import Hub
+from tonearm_notify.usecases.record import Books, record
 from tonearm_notify.usecases.revoked import RevokedRights
+from tonearm_notify.usecases.send_webhooks import Postman
+from tonearm_notify.usecases.stream import StreamOptions, Streams
+from tonearm_notify.usecases.webhook_ports import WebhookOptions
+from tonearm_notify.usecases.webhooks import Webhooks
 
 COMPONENTS = (KIT, ("notify", files("tonearm_notify") / "migrations"))
 VERSION = version("tonearm-notify")
@@ -68,16 +84,27 @@ class House:
     deliverer: Deliverer
     broker: PostgresBroker
     sockets: WebSocketServer
+    streams: Streams
     runner: ConsumerRunner
-    store: PostgresStore
+    books: Books
+    postman: Postman
+    app: FastAPI
+    sweeps: Sequence[Callable[[], Awaitable[object]]]
 
     async def is_open(self) -> None:
         """Return once sockets are accepted and announcements are heard."""
         await self.sockets.accepting.wait()
         await self.broker.listening.wait()
 
+    async def sweep(self) -> None:
+        """Delete what is kept longer than promised."""
+        for sweep in self.sweeps:
+            await sweep()
 
-def build(settings: NotifySettings, db: Database, verifier: TokenVerifier) -> House:
+
+def build(
+    settings: NotifySettings, db: Database, verifier: TokenVerifier, client: httpx.AsyncClient
+) -> House:
     """Wire the parts; nothing runs yet."""
     store = PostgresStore(db)
     observer = Observer()
@@ -91,6 +118,111 @@ def build(settings: NotifySettings, db: Database, verifier: TokenVerifier) -> Ho
         unknown_wait_s=settings.unknown_audio_wait_s,
         unknown_age_max_s=settings.unknown_audio_age_max_s,
     )
+    sockets = _sockets(settings, hub=hub, gate=gate, store=store, observer=observer)
+    observer.watch_connections(lambda: sockets.open_count)
+    streams = Streams(
+        StreamOptions(
+            connections_per_account_max=settings.connections_per_account_max,
+            queue_bytes_max=settings.queue_bytes_max,
+            keep_alive_s=settings.events_keep_alive_s,
+            drain_window_s_max=settings.drain_window_s_max,
+        ),
+        gate=gate,
+        hub=hub,
+        new_id=new_id,
+        now_s=time.time,
+    )
+    deliverer = Deliverer(
+        hub,
+        store,
+        revoked,
+        queue_max=settings.delivery_queue_max,
+        queue_bytes_max=settings.delivery_queue_bytes_max,
+        saw_audio=gate.saw_audio,
+    )
+    broker = PostgresBroker(db, deliverer.put, compare_every_s=settings.compare_interval_s)
+    notifications, webhook_store = PostgresNotifications(db), PostgresWebhooks(db)
+    books = Books(
+        journal=store,
+        notifications=notifications,
+        webhooks=webhook_store,
+        revoked_keep_s=settings.revoked_keep_s,
+    )
+    runner = ConsumerRunner(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        group=consumers.GROUP,
+        topics=consumers.TOPICS,
+        db=db,
+        handlers=consumers.handlers(partial(record, books=books)),
+    )
+    sender = HttpSender(
+        client,
+        private_allowed=settings.webhook_private_allowed,
+        http_allowed=settings.webhook_http_allowed,
+        timeout_s=settings.webhook_timeout_s,
+    )
+    options = WebhookOptions(
+        per_account_max=settings.webhooks_per_account_max,
+        http_allowed=settings.webhook_http_allowed,
+        disable_after_s=settings.webhook_disable_after_s,
+        poll_s=settings.webhook_poll_s,
+        lease_s=settings.webhook_timeout_s + 30,
+    )
+    tickets, idempotency = PostgresTickets(db), PostgresIdempotency(db)
+    manage = Webhooks(
+        options,
+        store=webhook_store,
+        sender=sender,
+        clock=_clock,
+        new_id=new_id,
+        new_key=secrets.token_bytes,
+    )
+
+    async def listening() -> None:
+        if not broker.listening.is_set():
+            raise ConnectionError("not listening for announcements")
+
+    app = create_app(
+        title="Tonearm notify",
+        version=VERSION,
+        routers=[
+            events.routes(open_stream=streams.open, tickets=tickets),
+            notification_routes(notifications),
+            webhooks.routes(manage, idempotency=idempotency, new_id=new_id),
+        ],
+        readiness=[Check("postgres", db.ping), Check("broker", listening)],
+        body_size_bytes_max=settings.http_body_size_bytes_max,
+        verifier=verifier,
+    )
+    return House(
+        hub=hub,
+        deliverer=deliverer,
+        broker=broker,
+        sockets=sockets,
+        streams=streams,
+        runner=runner,
+        books=books,
+        postman=Postman(options, store=webhook_store, sender=sender, clock=_clock),
+        app=app,
+        sweeps=(
+            partial(
+                store.sweep,
+                keep_s=settings.history_keep_s,
+                keep_count=settings.history_keep_count,
+                keep_s_max=settings.history_keep_s_max,
+                count_max=settings.history_count_max,
+            ),
+            tickets.sweep,
+            idempotency.sweep,
+            partial(notifications.sweep, keep_s=settings.notifications_keep_s),
+            partial(webhook_store.sweep, keep_s=settings.webhook_deliveries_keep_s),
+        ),
+    )
+
+
+def _sockets(
+    settings: NotifySettings, *, hub: Hub, gate: Gate, store: PostgresStore, observer: Observer
+) -> WebSocketServer:
     answers = Answers(
         AnswerOptions(
             node=socket.gethostname(),
@@ -104,7 +236,7 @@ def build(settings: NotifySettings, db: Database, verifier: TokenVerifier) -> Ho
         monotonic_s=time.monotonic,
         acknowledged=observer.acknowledged,
     )
-    sockets = WebSocketServer(
+    return WebSocketServer(
         _socket_options(settings),
         hub=hub,
         answers=answers,
@@ -112,26 +244,6 @@ def build(settings: NotifySettings, db: Database, verifier: TokenVerifier) -> Ho
         now_s=time.monotonic,
         count=observer.count,
     )
-    observer.watch_connections(lambda: sockets.open_count)
-    deliverer = Deliverer(
-        hub,
-        store,
-        revoked,
-        queue_max=settings.delivery_queue_max,
-        queue_bytes_max=settings.delivery_queue_bytes_max,
-        saw_audio=gate.saw_audio,
-    )
-    broker = PostgresBroker(db, deliverer.put, compare_every_s=settings.compare_interval_s)
-    runner = ConsumerRunner(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        group=consumers.GROUP,
-        topics=consumers.TOPICS,
-        db=db,
-        handlers=consumers.handlers(
-            partial(record, journal=store, revoked_keep_s=settings.revoked_keep_s)
-        ),
-    )
-    return House(hub, deliverer, broker, sockets, runner, store)
 
 
 def _socket_options(settings: NotifySettings) -> WebSocketOptions:
@@ -162,7 +274,7 @@ def _socket_options(settings: NotifySettings) -> WebSocketOptions:
 
 async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
     """Run until `stop`, then drain: sockets are told to reconnect before deliveries end."""
-    async with open_database(settings) as db:
+    async with open_database(settings) as db, open_client() as client:
         await wait_for_schema(db, COMPONENTS, timeout_s=settings.database_wait_s)
         verifier = TokenVerifier(
             settings.jwks_url,
@@ -170,69 +282,58 @@ async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
             audience=settings.token_audience,
             leeway_s=settings.token_leeway_s,
         )
-        house = build(settings, db, verifier)
+        house = build(settings, db, verifier, client)
         # Long-lived objects by the ten thousand are not worth going through again and again.
         gc.collect()
         gc.freeze()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve_pushes(house, stop))
+            tasks.create_task(serve_pushes(settings, house, stop))
             tasks.create_task(house.runner.run(stop))
-            tasks.create_task(_sweep(settings, house.store, stop))
-            tasks.create_task(_serve_http(settings, db, house, stop, verifier))
+            tasks.create_task(keep_running("webhooks", house.postman.run, stop))
+            tasks.create_task(every(settings.sweep_interval_s, house.sweep, stop, name="sweep"))
 
 
-async def serve_pushes(house: House, stop: asyncio.Event) -> None:
-    """Serve sockets until `stop`; deliveries go on until the last one has left."""
+async def serve_pushes(
+    settings: NotifySettings,
+    house: House,
+    stop: asyncio.Event,
+    on_http: Callable[[int], None] | None = None,
+) -> None:
+    """Serve both doors until `stop`; deliveries go on until the last reader has left."""
     drained = asyncio.Event()
+
+    async def drain() -> None:
+        try:
+            async with asyncio.TaskGroup() as doors:
+                doors.create_task(house.sockets.run(stop))
+                doors.create_task(_serve_http(settings, house, stop, on_http))
+        finally:
+            drained.set()
+            house.deliverer.wake()
+
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_serve_sockets(house, stop, drained))
+        tasks.create_task(drain())
         tasks.create_task(keep_running("broker", house.broker.run, drained))
         tasks.create_task(house.deliverer.run(drained))
 
 
-async def _serve_sockets(house: House, stop: asyncio.Event, drained: asyncio.Event) -> None:
-    try:
-        await house.sockets.run(stop)
-    finally:
-        drained.set()
-        house.deliverer.wake()
-
-
-async def _sweep(settings: NotifySettings, store: PostgresStore, stop: asyncio.Event) -> None:
-    async def sweep() -> None:
-        await store.sweep(
-            keep_s=settings.history_keep_s,
-            keep_count=settings.history_keep_count,
-            keep_s_max=settings.history_keep_s_max,
-            count_max=settings.history_count_max,
-        )
-
-    await every(settings.sweep_interval_s, sweep, stop, name="history sweep")
-
-
 async def _serve_http(
     settings: NotifySettings,
-    db: Database,
     house: House,
     stop: asyncio.Event,
-    verifier: TokenVerifier,
+    on_http: Callable[[int], None] | None,
 ) -> None:
-    async def listening() -> None:
-        if not house.broker.listening.is_set():
-            raise ConnectionError("not listening for announcements")
-
-    app = create_app(
-        title="Tonearm notify",
-        version=VERSION,
-        routers=[],
-        readiness=[Check("postgres", db.ping), Check("broker", listening)],
-        body_size_bytes_max=settings.http_body_size_bytes_max,
-        verifier=verifier,
-    )
-    await serve_http(
-        app,
-        host=settings.http_host,
-        port=settings.http_port,
-        stop=stop,
-        grace_s=settings.shutdown_grace_s,
-    )
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(
+            serve_http(
+                house.app,
+                host=settings.http_host,
+                port=settings.http_port,
+                stop=stop,
+                grace_s=max(1.0, settings.shutdown_grace_s - 2),
+                on_started=on_http,
+            )
+        )
+        await stop.wait()
+        house.streams.drain()
+        await serving

@@ -116,6 +116,34 @@ class NotifySettings(BaseServiceSettings):
         12.0, ge=0, le=600, description="Longest drain; more connections go faster, seconds."
     )
 
+    events_keep_alive_s: float = Field(
+        15.0, ge=1, le=120, description="Silence of an event stream before a comment, in seconds."
+    )
+    notifications_keep_s: float = Field(
+        90 * 86400.0, ge=3600, description="Time that notifications stay, in seconds."
+    )
+    webhooks_per_account_max: int = Field(
+        10, ge=0, le=1000, description="Most webhooks of one account."
+    )
+    webhook_timeout_s: float = Field(
+        10.0, gt=0, le=60, description="Longest that a receiver may take, in seconds."
+    )
+    webhook_poll_s: float = Field(
+        1.0, gt=0, le=60, description="Time between two looks for due deliveries, in seconds."
+    )
+    webhook_disable_after_s: float = Field(
+        5 * 86400.0, ge=60, description="Failures for this long switch a webhook off, seconds."
+    )
+    webhook_deliveries_keep_s: float = Field(
+        30 * 86400.0, ge=3600, description="Time that finished deliveries stay, in seconds."
+    )
+    webhook_private_allowed: bool = Field(
+        False, description="Let webhooks go to private addresses; for tests only."
+    )
+    webhook_http_allowed: bool = Field(
+        False, description="Let webhooks go to http addresses; for tests only."
+    )
+
     @property
     def origins(self) -> frozenset[str]:
         """Return the allowed origins."""

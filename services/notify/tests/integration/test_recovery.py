@@ -82,7 +82,9 @@ async def test_a_gap_beyond_the_history_is_told_honestly(
         cable.cut()
         for _ in range(10):
             await notify.publish(updated("anna"))
-        await notify.house.store.sweep(keep_s=0, keep_count=3, keep_s_max=3600, count_max=100)
+        await notify.house.books.journal.sweep(
+            keep_s=0, keep_count=3, keep_s_max=3600, count_max=100
+        )
         cable.mend()
         await follower.until(1, recoveries=1)
         assert follower.recoveries == [False]

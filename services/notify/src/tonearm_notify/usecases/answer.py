@@ -10,7 +10,8 @@ from typing import Protocol
 from tonearm_notify.domain import channels, codes, commands, wire
 from tonearm_notify.domain.protocol import Ask, Effect, Session, State
 from tonearm_notify.usecases.admit import Gate, Refused
-from tonearm_notify.usecases.hub import ChannelClosed, Hub, Joined, Sink
+from tonearm_notify.usecases.feed import ChannelClosed, Joined, Sink
+from tonearm_notify.usecases.hub import Hub
 from tonearm_notify.usecases.ports import Histories, Identity
 
 

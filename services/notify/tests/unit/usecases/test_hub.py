@@ -10,8 +10,9 @@ import pytest
 
 from tonearm_notify.domain import codes
 from tonearm_notify.domain.wire import Position, Publication
+from tonearm_notify.usecases.feed import ChannelClosed, HubLimits, Joined
 from tonearm_notify.usecases.frames import Frame
-from tonearm_notify.usecases.hub import ChannelClosed, Hub, HubLimits, Joined
+from tonearm_notify.usecases.hub import Hub
 from tonearm_notify.usecases.ports import Identity, Lost, Published, Revocation, Slice
 
 

@@ -1,0 +1,119 @@
+"""One channel's followers in this process, and what the hub and they ask of each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tonearm_notify.domain import codes
+from tonearm_notify.domain.wire import Position, Publication
+from tonearm_notify.usecases.frames import Frame
+from tonearm_notify.usecases.ports import Identity
+
+
+class ChannelClosed(Exception):
+    """The channel's recording is gone."""
+
+
+class Sink(Protocol):
+    """A receiver: one socket or one event stream. No method blocks or raises."""
+
+    client_id: str
+    identity: Identity | None
+
+    def push(self, frame: Frame) -> None:
+        """Write a publication, or cut itself off when its reader is too slow."""
+        ...
+
+    def lose(self, channel: str, why: codes.Unsubscribe) -> None:
+        """Tell the reader that a subscription ended; the hub has already let go of it."""
+        ...
+
+    def close(self, why: codes.Disconnect) -> None:
+        """End the connection and leave the hub."""
+        ...
+
+
+class Watcher(Protocol):
+    """Is told of deliveries, for spans and metrics."""
+
+    def delivered(self, frame: Frame, *, receivers: int, started_s: float) -> None:
+        """Note that a publication was written to all its receivers here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Bounds of what one process keeps in memory and hands out."""
+
+    recent_publications_max: int = 64
+    recent_bytes_max: int = 256 * 1024
+    recovery_publications_max: int = 10_000
+    recovery_bytes_max: int = 4 * 1024 * 1024
+    joining_publications_max: int = 2_000
+    fan_out_chunk: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """How a subscription began."""
+
+    position: Position
+    publications: Sequence[Publication] = ()
+    was_recovering: bool = False
+    recovered: bool = False
+
+
+class Feed:
+    """One channel with followers in this process."""
+
+    __slots__ = (
+        "heard",
+        "joining",
+        "loading",
+        "name",
+        "position",
+        "recent",
+        "recent_bytes",
+        "sinks",
+        "users",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.position: Position | None = None
+        self.heard = 0
+        """Highest offset announced while the position was still being read."""
+        self.loading: asyncio.Future[None] | None = None
+        self.sinks: dict[Sink, int] = {}
+        """Follower to the number of its joining: leaving and joining again is another one."""
+        self.joining: dict[Sink, list[Publication]] = {}
+        self.users = 0
+        """Joins under way; the feed stays while there are any."""
+        self.recent: deque[Publication] = deque()
+        self.recent_bytes = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody needs this feed."""
+        return not self.sinks and not self.joining and not self.users
+
+    def remember(self, publication: Publication, limits: HubLimits) -> None:
+        """Keep the newest publications, for those who come back within moments."""
+        self.recent.append(publication)
+        self.recent_bytes += publication.size_bytes
+        while len(self.recent) > limits.recent_publications_max or (
+            self.recent_bytes > limits.recent_bytes_max
+        ):
+            self.recent_bytes -= self.recent.popleft().size_bytes
+
+    def recall(self, offset: int) -> list[Publication] | None:
+        """Return what came after an offset, or None when memory does not reach back so far."""
+        if self.position is not None and offset == self.position.offset:
+            return []
+        if not self.recent or self.recent[0].offset > offset + 1:
+            return None
+        return [pub for pub in self.recent if pub.offset > offset]
