@@ -11,59 +11,22 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from centrifuge import (
-    Client,
-    ClientEventHandler,
-    PublicationContext,
-    SubscriptionEventHandler,
-    SubscriptionState,
-    UnsubscribedContext,
-)
+from centrifuge import SubscriptionEventHandler, SubscriptionState, UnsubscribedContext
+
+from tests.visitor import COMPLETED, Visitor, subscribe
+from tonearm_local.testing import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
-PUSH_TIMEOUT_S = 60.0
-TRACE_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True)
-class Account:
-    """A registered caller with an access token."""
-
-    account_id: str
-    token: str
-    api: httpx.AsyncClient
-
-
-@dataclass
-class Heard(SubscriptionEventHandler):  # type: ignore[misc]
-    """What one subscription was pushed, in order."""
-
-    events: list[dict[str, Any]] = field(default_factory=list)
-    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def on_publication(self, ctx: PublicationContext) -> None:
-        async with self.arrived:
-            self.events.append(ctx.pub.data)
-            self.arrived.notify_all()
-
-    async def on_unsubscribed(self, ctx: UnsubscribedContext) -> None:
-        self.closed.set()
-
-    def types(self) -> list[str]:
-        return [event["type"] for event in self.events]
-
-    async def wait_for(self, event_type: str) -> dict[str, Any]:
-        async with asyncio.timeout(PUSH_TIMEOUT_S), self.arrived:
-            await self.arrived.wait_for(lambda: event_type in self.types())
-        return next(event for event in self.events if event["type"] == event_type)
+TRACE_TIMEOUT_S = 60.0
+UPLOADED = "tonearm.audio.uploaded.v1"
+STARTED = "tonearm.analysis.started.v1"
+PROGRESSED = "tonearm.analysis.progressed.v1"
 
 
 @pytest.fixture(scope="module")
@@ -76,102 +39,50 @@ def band(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return path, json.loads(done.stdout)
 
 
-async def register(gateway_url: str, address: str) -> Account:
-    email = f"anna-{secrets.token_hex(6)}@example.org"
-    api = httpx.AsyncClient(base_url=gateway_url, timeout=30, headers={"X-Forwarded-For": address})
-    secret = {"email": email, "password": secrets.token_urlsafe(18)}
-    registered = await api.post("/v1/auth/register", json={**secret, "full_name": "Anna"})
-    assert registered.status_code == 201, registered.text
-    session = await api.post("/v1/auth/login", json=secret)
-    assert session.status_code == 200, session.text
-    token = session.json()["access_token"]
-    api.headers["Authorization"] = f"Bearer {token}"
-    me = (await api.get("/v1/auth/me")).json()
-    return Account(account_id=me["id"], token=token, api=api)
+@pytest.fixture
+async def anna(stack: Stack, client_address: str) -> AsyncIterator[Visitor]:
+    async with Visitor.register(stack.gateway_url, address=client_address) as visitor:
+        yield visitor
 
 
 @pytest.fixture
-async def anna(stack: Any, client_address: str) -> AsyncIterator[Account]:
-    account = await register(stack.gateway_url, client_address)
-    async with account.api:
-        yield account
+async def bert(stack: Stack, client_address: str) -> AsyncIterator[Visitor]:
+    async with Visitor.register(stack.gateway_url, address=client_address) as visitor:
+        yield visitor
 
 
-@pytest.fixture
-async def bert(stack: Any, client_address: str) -> AsyncIterator[Account]:
-    account = await register(stack.gateway_url, client_address)
-    async with account.api:
-        yield account
-
-
-@pytest.fixture
-async def push(stack: Any, anna: Account) -> AsyncIterator[Client]:
-    """A connection of Anna's."""
-    async with connected(stack, anna) as client:
-        yield client
-
-
-class connected:
-    """A centrifuge-python connection for the life of a block."""
-
-    def __init__(self, stack: Any, account: Account) -> None:
-        url = stack.gateway_url.replace("http", "ws", 1) + "/connection/websocket"
-        self._client = Client(url, events=ClientEventHandler(), token=account.token)
-
-    async def __aenter__(self) -> Client:
-        await self._client.connect()
-        await self._client.ready(timeout=15)
-        return self._client
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.disconnect()
-
-
-async def upload(account: Account, path: Path, traceparent: str) -> dict[str, Any]:
+async def upload(visitor: Visitor, path: Path, **headers: str) -> dict[str, Any]:
     with path.open("rb") as file:
-        answer = await account.api.post(
-            "/v1/audio",
-            files={"file": (path.name, file, "audio/wav")},
-            headers={"traceparent": traceparent},
+        answer = await visitor.api.post(
+            "/v1/audio", files={"file": (path.name, file, "audio/wav")}, headers=headers
         )
-    assert answer.status_code in (201, 202), answer.text
+    assert answer.status_code == 202, answer.text
     body: dict[str, Any] = answer.json()
     return body
 
 
-async def subscribe(client: Client, channel: str) -> Heard:
-    heard = Heard()
-    subscription = client.new_subscription(channel, events=heard)
-    await subscription.subscribe()
-    await subscription.ready(timeout=15)
-    return heard
-
-
 async def test_a_recording_is_heard_by_push_and_read_back_and_traced(
-    stack: Any, anna: Account, push: Client, band: tuple[Path, dict[str, Any]]
+    stack: Stack, anna: Visitor, band: tuple[Path, dict[str, Any]]
 ) -> None:
     path, truth = band
     trace_id = secrets.token_hex(16)
-    own = await subscribe(push, f"account:#{anna.account_id}")
+    async with anna.connected() as client:
+        own = await subscribe(client, f"account:#{anna.account_id}")
+        audio = await upload(anna, path, traceparent=f"00-{trace_id}-{secrets.token_hex(8)}-01")
+        recording = await subscribe(client, f"audio:{audio['id']}")
+        _, completed = await own.wait_for(audio["id"], COMPLETED)
+        await recording.wait_for(audio["id"], COMPLETED)
 
-    audio = await upload(anna, path, f"00-{trace_id}-{secrets.token_hex(8)}-01")
-    recording = await subscribe(push, f"audio:{audio['id']}")
-
-    completed = await own.wait_for("tonearm.analysis.completed.v1")
-    await recording.wait_for("tonearm.analysis.completed.v1")
+    types = [event["type"] for _, event in own.events]
+    assert types.count(COMPLETED) == 1
+    assert types.index(UPLOADED) < types.index(STARTED) < types.index(PROGRESSED)
     assert_is_cloud_event(completed, subject=audio["id"])
-    assert own.types().count("tonearm.analysis.completed.v1") == 1
-    assert own.types().index("tonearm.audio.uploaded.v1") < own.types().index(
-        "tonearm.analysis.started.v1"
-    )
-    assert "tonearm.analysis.progressed.v1" in own.types()
     assert_summary_is_true(completed["data"]["summary"], truth)
 
-    listed = await until_completed(anna, audio["id"])
-    assert listed["status"] == "completed"
-    result = (await anna.api.get(f"/v1/audio/{audio['id']}/analysis")).json()
-    assert result["status"] == "completed"
-    assert result["result"]["result_id"] == completed["data"]["result_id"]
+    assert (await anna.settled(audio["id"]))["status"] == "completed"
+    stored = await anna.analysis(audio["id"])
+    assert stored["status"] == "completed"
+    assert stored["result"]["result_id"] == completed["data"]["result_id"]
 
     await assert_one_trace(stack, trace_id)
 
@@ -190,16 +101,6 @@ def assert_summary_is_true(summary: dict[str, Any], truth: dict[str, Any]) -> No
     assert summary["duration_s"] == pytest.approx(truth["duration_s"], abs=0.05)
 
 
-async def until_completed(account: Account, audio_id: str) -> dict[str, Any]:
-    """Return the recording once ingest, too, has heard that it is analysed."""
-    async with asyncio.timeout(PUSH_TIMEOUT_S):
-        while True:
-            body: dict[str, Any] = (await account.api.get(f"/v1/audio/{audio_id}")).json()
-            if body["status"] == "completed":
-                return body
-            await asyncio.sleep(0.2)
-
-
 EDGES = [
     ("gateway", "ingest"),
     ("ingest", "auth"),
@@ -210,7 +111,7 @@ EDGES = [
 ]
 
 
-async def assert_one_trace(stack: Any, trace_id: str) -> None:
+async def assert_one_trace(stack: Stack, trace_id: str) -> None:
     """Every edge of the picture is a parent and child of different services in one trace."""
     found: set[tuple[str, str]] = set()
     async with httpx.AsyncClient(base_url=stack.zipkin_url, timeout=10) as zipkin:
@@ -245,27 +146,37 @@ def service_of(span: dict[str, Any]) -> str:
     return name
 
 
+class Closed(SubscriptionEventHandler):  # type: ignore[misc]
+    """Knows when a subscription is over."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def on_unsubscribed(self, ctx: UnsubscribedContext) -> None:
+        self.over.set()
+
+
 async def test_other_peoples_channels_are_closed(
-    stack: Any, anna: Account, bert: Account, push: Client, band: tuple[Path, dict[str, Any]]
+    anna: Visitor, bert: Visitor, band: tuple[Path, dict[str, Any]]
 ) -> None:
-    audio = await upload(bert, band[0], f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
-    async with connected(stack, bert) as client:
+    audio = await upload(bert, band[0])
+    async with bert.connected() as client:
         await subscribe(client, f"audio:{audio['id']}")
 
-    for channel in (f"account:#{bert.account_id}", f"audio:{audio['id']}"):
-        heard = Heard()
-        subscription = push.new_subscription(channel, events=heard)
-        await subscription.subscribe()
-        async with asyncio.timeout(15):
-            await heard.closed.wait()
-        assert subscription.state is SubscriptionState.UNSUBSCRIBED
-        assert heard.events == []
+    async with anna.connected() as client:
+        for channel in (f"account:#{bert.account_id}", f"audio:{audio['id']}"):
+            closed = Closed()
+            subscription = client.new_subscription(channel, events=closed)
+            await subscription.subscribe()
+            async with asyncio.timeout(15):
+                await closed.over.wait()
+            assert subscription.state is SubscriptionState.UNSUBSCRIBED
 
 
 async def test_other_peoples_recordings_are_not_there(
-    anna: Account, bert: Account, band: tuple[Path, dict[str, Any]]
+    anna: Visitor, bert: Visitor, band: tuple[Path, dict[str, Any]]
 ) -> None:
-    audio = await upload(bert, band[0], f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
+    audio = await upload(bert, band[0])
 
     for path in (f"/v1/audio/{audio['id']}", f"/v1/audio/{audio['id']}/analysis"):
         answer = await anna.api.get(path)
