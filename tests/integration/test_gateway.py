@@ -148,6 +148,7 @@ def test_a_refusal_tells_when_to_come_back(api: httpx.Client) -> None:
     assert 1 <= int(refusal.headers["retry-after"]) <= 60
     assert "ratelimit" in refusal.headers
     assert "ratelimit-policy" in refusal.headers
+    assert refusal.json()["violated-policies"] == ["address-minute"]
 
 
 @pytest.mark.parametrize(

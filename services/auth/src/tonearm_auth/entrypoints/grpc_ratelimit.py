@@ -75,6 +75,8 @@ def to_response(
     )
     if not verdict.is_allowed:
         response.raw_body = _problem(verdict)
+        # For gateways that write the body themselves.
+        response.dynamic_metadata.update({"violated-policies": _names(verdict)})
     return response
 
 
@@ -113,8 +115,11 @@ def _retry_s(verdict: RateVerdict) -> int:
     return max(1, math.ceil(verdict.retry_s))
 
 
+def _names(verdict: RateVerdict) -> list[str]:
+    return [each.policy.name for each in verdict.violated]
+
+
 def _problem(verdict: RateVerdict) -> bytes:
-    names = [each.policy.name for each in verdict.violated]
     return json.dumps(
         {
             "type": _PROBLEM,
@@ -122,7 +127,7 @@ def _problem(verdict: RateVerdict) -> bytes:
             "status": 429,
             "detail": f"Too many requests; try again in {_retry_s(verdict)} s.",
             "code": "quota-exceeded",
-            "violated-policies": names,
+            "violated-policies": _names(verdict),
             "retry_after_s": _retry_s(verdict),
         }
     ).encode()
