@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def clean(settings: LocalSettings, printer: Printer) -> None:
     if left:
         printer.line(f"ending {len(left)} processes that an earlier run left behind")
         processes.end(list(left.values()))
+    shutil.rmtree(settings.path("tmp"), ignore_errors=True)
 
 
 def _check_ports(settings: LocalSettings, names: Sequence[str]) -> None:

@@ -43,6 +43,9 @@ def launcher(settings: LocalSettings, *, heap_mib: int, archive: Path) -> list[s
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "--enable-native-access=ALL-UNNAMED",
+        # Nothing outside the state directory: neither unpacked libraries nor performance data.
+        f"-Djava.io.tmpdir={settings.path('tmp')}",
+        "-XX:-UsePerfData",
         "-Djava.awt.headless=true",
         "-Djava.net.preferIPv4Stack=true",
     ]

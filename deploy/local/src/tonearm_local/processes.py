@@ -63,6 +63,10 @@ async def spawn(command: Command, *, log: Path, state_dir: Path) -> asyncio.subp
         "--",
     ]
     log.parent.mkdir(parents=True, exist_ok=True)
+    scratch = state_dir / "tmp"
+    if not scratch.is_dir():
+        scratch.mkdir(parents=True, exist_ok=True)
+        scratch.chmod(0o1777)  # Postgres may be somebody else
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             *wrapper,
@@ -71,7 +75,7 @@ async def spawn(command: Command, *, log: Path, state_dir: Path) -> asyncio.subp
             stdout=output,
             stderr=output,
             cwd=command.cwd,
-            env={**command.env, MARK: str(state_dir)},
+            env={**command.env, MARK: str(state_dir), "TMPDIR": str(scratch)},
             start_new_session=True,
         )
 

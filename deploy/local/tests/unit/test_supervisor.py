@@ -58,7 +58,7 @@ async def running(settings: LocalSettings, *components: Component) -> AsyncItera
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    while not fact():  # noqa: ASYNC110 - facts of other processes
+    while not fact():
         await asyncio.sleep(0.01)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
@@ -48,6 +49,8 @@ def open_network(name: str) -> Network:
 
     Raises ModelCorruptedError when the file is not the one its card describes.
     """
+    # The published builds report usage over the network unless told not to before the import.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 - it reads nothing else
     # Imported here: it costs a tenth of a second that commands without analysis should not pay.
     import onnxruntime
 
