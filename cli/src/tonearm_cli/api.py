@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tonearm_cli import say
 from tonearm_cli.credentials import Credentials, CredentialsFile
 from tonearm_cli.errors import CliError, NotLoggedIn, ProblemError, Unreachable
 from tonearm_cli.multipart import FileForm
@@ -19,7 +20,6 @@ from tonearm_cli.multipart import FileForm
 UPLOAD_TRIES_MAX = 4
 RETRY_AFTER_S_MAX = 30.0
 _HINTS = {
-    "file_too_large": "Upload a smaller file, or ask for another plan.",
     "quota_exceeded": "Delete recordings, wait for the next period, or ask for another plan.",
     "bad_credentials": "Check e-mail address and password.",
     "email_taken": "Run `tonearm login` instead.",
@@ -232,6 +232,9 @@ def to_problem(response: httpx.Response) -> CliError:
     retry_after = response.headers.get("retry-after", "")
     retry_after_s = float(retry_after) if retry_after.isdigit() else None
     hint = _HINTS.get(code, "")
+    limit = document.get("size_bytes_max")
+    if isinstance(limit, int | float):
+        hint = f"The limit is {say.size(limit)}."
     if not hint and response.status_code == 401:
         hint = "Run `tonearm login`."
     if not hint and retry_after_s is not None:

@@ -64,14 +64,14 @@ class Board:
     def _add(self, mark: str, style: str, name: str, found: Text, took_s: float | None) -> None:
         found.no_wrap, found.overflow = True, "ellipsis"
         took = Text("" if took_s is None else say.took(took_s), style="dim")
-        self._rows.append((Text(mark, style=style), Text(name, style="bold"), found, took))
+        self._rows.append((Text(mark, style=style), Text(name, style="bold"), took, found))
         if self._output.as_json:
             return
         if self._output.err.is_terminal:
             self._refresh()
         else:
-            line = f"{mark} {name:<11} {found.plain}"
-            self._output.err.print(f"{line}  {took.plain}".rstrip(), soft_wrap=True, markup=False)
+            line = f"{mark} {name:<11} {took.plain:>7}  {found.plain}"
+            self._output.err.print(line.rstrip(), soft_wrap=True, markup=False)
 
     def _refresh(self) -> None:
         if self._live is not None:
@@ -81,8 +81,8 @@ class Board:
         grid = Table.grid(padding=(0, 1, 0, 0))
         grid.add_column(width=1)
         grid.add_column(no_wrap=True, min_width=11)
+        grid.add_column(no_wrap=True, justify="right", min_width=7)
         grid.add_column(no_wrap=True, overflow="ellipsis")
-        grid.add_column(no_wrap=True, justify="right")
         for row in self._rows:
             grid.add_row(*row)
         return Group(grid, self._busy) if self._busy else Group(grid)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tonearm_cli.errors import CliError
 
 
+_PIPE_COLUMNS = 120
+
+
 class Output:
     """Where a command speaks to."""
 
@@ -28,7 +31,8 @@ class Output:
         """The console of results."""
         from rich.console import Console
 
-        return Console(highlight=False)
+        # What goes into a file or a pipe is not cut to the width of a terminal.
+        return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
     @cached_property
     def err(self) -> Console:

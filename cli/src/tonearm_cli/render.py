@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
@@ -16,12 +16,19 @@ from tonearm_cli import say
 
 _WAVE_COLUMNS = 60
 _CHORDS_SHOWN = 12
-_STATUS_STYLE = {
-    "uploaded": "cyan",
-    "processing": "yellow",
-    "completed": "green",
-    "failed": "red",
+_WIDE_COLUMNS = 100
+_STATUS = {
+    "uploaded": ("○", "cyan"),
+    "processing": ("◐", "yellow"),
+    "completed": ("✓", "green"),
+    "failed": ("✗", "red"),
 }
+
+_NUMBERS: tuple[tuple[str, JustifyMethod, int], ...] = (
+    ("Length", "right", 6),
+    ("Tempo", "right", 5),
+    ("Key", "left", 8),
+)
 
 Row = tuple[str, RenderableType]
 
@@ -90,7 +97,7 @@ def _rhythm_rows(rhythm: Mapping[str, Any]) -> Iterator[Row]:
             _value(
                 rhythm["meter"],
                 rhythm.get("meter_confidence"),
-                f"{beats} beats" if beats else "",
+                say.count(beats, "beat") if beats else "",
             ),
         )
 
@@ -114,7 +121,7 @@ def _harmony_rows(harmony: Mapping[str, Any]) -> Iterator[Row]:
     if chords:
         yield "Chords", Text(chords)
     if harmony.get("tuning_cents") is not None:
-        yield "Tuning", Text(f"{say.number(harmony['tuning_cents'], 0)} cents from A = 440 Hz")
+        yield "Tuning", Text(say.tuning(harmony["tuning_cents"]))
 
 
 def _chords(chords: Sequence[Mapping[str, Any]]) -> str:
@@ -194,35 +201,33 @@ def _value(text: str, confidence: float | None, aside: str) -> Text:
     return shown
 
 
-def library_table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Return the table of a page of recordings."""
+def library_table(items: Sequence[Mapping[str, Any]], *, columns: int) -> RenderableType:
+    """Return the table of a page of recordings; `columns` is how wide the terminal is."""
     if not items:
         return Text("No recordings yet. `tonearm upload FILE` adds one.", style="dim")
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("ID", style="dim", no_wrap=True)
-    table.add_column("Name", overflow="ellipsis", no_wrap=True, ratio=1)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Length", justify="right", no_wrap=True)
-    table.add_column("Tempo", justify="right", no_wrap=True)
-    table.add_column("Key", no_wrap=True)
-    table.add_column("Uploaded", no_wrap=True, style="dim")
+    table.add_column("ID", style="dim", no_wrap=True, min_width=36)
+    table.add_column("Name", overflow="ellipsis", no_wrap=True, max_width=40)
+    table.add_column("Status" if columns >= _WIDE_COLUMNS else "", no_wrap=True)
+    for name, justify, width in _NUMBERS:
+        table.add_column(name, justify=justify, no_wrap=True, min_width=width)
     for item in items:
         summary = item.get("summary") or {}
         table.add_row(
             item["id"],
             item["filename"],
-            status_text(item["status"]),
+            status_text(item["status"], is_short=columns < _WIDE_COLUMNS),
             say.duration(summary.get("duration_s") or item.get("duration_s")),
             say.number(summary.get("tempo_bpm"), 1),
             summary.get("key") or "–",
-            say.moment(item.get("uploaded_at")),
         )
     return table
 
 
-def status_text(status: str) -> Text:
-    """Return a status in its colour."""
-    return Text(status, style=_STATUS_STYLE.get(status, ""))
+def status_text(status: str, *, is_short: bool = False) -> Text:
+    """Return a status in its colour; only its mark where there is no room for the word."""
+    mark, style = _STATUS.get(status, ("?", ""))
+    return Text(mark if is_short else f"{mark} {status}", style=style)
 
 
 def audio_card(audio: Mapping[str, Any]) -> RenderableType:

@@ -75,6 +75,20 @@ def moment(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def tuning(cents: float) -> str:
+    """Return how far the tuning is from the standard: `A = 440 Hz, 12 cents flat`."""
+    off = round(abs(cents))
+    if off == 0:
+        return "A = 440 Hz"
+    unit = "cent" if off == 1 else "cents"
+    return f"A = 440 Hz, {off} {unit} {'sharp' if cents > 0 else 'flat'}"
+
+
+def count(number_: int, noun: str) -> str:
+    """Return `1 chord`, `2 chords`."""
+    return f"{number_} {noun}" if number_ == 1 else f"{number_} {noun}s"
+
+
 def sparkline(waveform: Mapping[str, Any] | None, *, width: int) -> str:
     """Return the outline of a stored waveform as `width` block characters."""
     told: Sequence[Mapping[str, Any]] = (waveform or {}).get("levels") or []
@@ -139,7 +153,7 @@ def _rhythm(found: Mapping[str, Any]) -> str:
     return _join(
         number(found["tempo_bpm"], 1, "BPM"),
         str(found.get("meter") or ""),
-        f"{beats} beats" if beats else "",
+        count(beats, "beat") if beats else "",
     )
 
 
@@ -148,13 +162,13 @@ def _harmony(found: Mapping[str, Any]) -> str:
         return "no key"
     chords = len(found.get("chords") or ())
     return _join(
-        str(found["key"]), str(found.get("camelot") or ""), f"{chords} chords" if chords else ""
+        str(found["key"]), str(found.get("camelot") or ""), count(chords, "chord") if chords else ""
     )
 
 
 _HEADLINES = {
     "properties": _properties,
-    "waveform": lambda found: sparkline(found, width=40),
+    "waveform": lambda found: sparkline(found, width=40) or "outline for display",
     "loudness": _loudness,
     "spectral": _spectral,
     "rhythm": _rhythm,

@@ -32,6 +32,9 @@ def test_numbers() -> None:
     assert say.dots(0.5) == "●●○○○"
     assert say.dots(None) == ""
     assert say.channels(1) == "mono"
+    assert say.tuning(0.4) == "A = 440 Hz"
+    assert say.tuning(-12.2) == "A = 440 Hz, 12 cents flat"
+    assert say.tuning(1.0) == "A = 440 Hz, 1 cent sharp"
     assert say.channels(6) == "6 channels"
 
 
@@ -55,7 +58,7 @@ def test_a_sparkline_takes_the_extremes_of_the_level_that_fits() -> None:
             "120.0 BPM · 4/4 · 2 beats",
         ),
         ("rhythm", {"tempo_bpm": None, "confidence": 0}, "no steady beat"),
-        ("harmony", {"key": "A minor", "camelot": "8A", "chords": [1]}, "A minor · 8A · 1 chords"),
+        ("harmony", {"key": "A minor", "camelot": "8A", "chords": [1]}, "A minor · 8A · 1 chord"),
         ("harmony", {"key": None, "confidence": 0}, "no key"),
         ("loudness", {"integrated_lufs": None, "range_lu": None}, "silence"),
         ("a stage of tomorrow", {"x": 1}, ""),

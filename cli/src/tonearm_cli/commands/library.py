@@ -137,7 +137,7 @@ def list_(
             return
         from tonearm_cli.render import library_table
 
-        output.result(page, library_table(page["items"]))
+        output.result(page, library_table(page["items"], columns=output.out.width))
         if page["next_cursor"]:
             output.note(f"[dim]More: tonearm list --cursor {page['next_cursor']}[/]")
 
