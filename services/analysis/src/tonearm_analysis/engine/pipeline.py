@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tonearm_analysis.engine.blocks import Block, BlockMaker
+from tonearm_analysis.engine.blocks import Block, BlockMaker, Floats
 from tonearm_analysis.engine.decoding import Source, blocks_of, open_source
 from tonearm_analysis.engine.decoding.source import SourceFormat, check_duration
 from tonearm_analysis.engine.errors import AudioError
 from tonearm_analysis.engine.identity import PcmHash
 from tonearm_analysis.engine.limits import Limits
 from tonearm_analysis.engine.loudness import LoudnessCollector
-from tonearm_analysis.engine.music import HarmonyCollector, HeldSignal, RhythmCollector
+from tonearm_analysis.engine.music import HarmonyCollector, HeldSignal, RhythmCollector, no_harmony
 from tonearm_analysis.engine.numerics import one_thread
 from tonearm_analysis.engine.parameters import Parameters
 from tonearm_analysis.engine.rounding import rounded
@@ -23,6 +23,9 @@ from tonearm_analysis.engine.spectral import SpectralCollector
 from tonearm_analysis.engine.stagerun import StageRun
 from tonearm_analysis.engine.stages import STAGES, StageResult
 from tonearm_analysis.engine.waveform import WaveformCollector
+
+if TYPE_CHECKING:
+    from tonearm_analysis.engine.harmony import HeardHarmony
 
 
 def analyze_stages(
@@ -50,6 +53,7 @@ class _Analysis:
         self._held = HeldSignal()
         self._rhythm: RhythmCollector | None = None
         self._harmony: HarmonyCollector | None = None
+        self._harmonic: HeardHarmony | None = None
 
     def decode(self, path: Path, *, limits: Limits) -> dict[str, Any]:
         """Read the recording once, feed the collectors, return the part `properties`."""
@@ -79,6 +83,11 @@ class _Analysis:
         yield "waveform", self._waveform.finish
         yield "loudness", self._loudness.finish
         yield "spectral", self._spectral.finish
+        # Bars are counted with the help of chord changes: pitch is heard first, on its own time.
+        with one_thread():
+            self._harmonic = self._runs["harmony"].work(
+                lambda: self._hear_harmony(*self._held.blocks()).heard()
+            )
         yield "rhythm", self._finish_rhythm
         yield "harmony", self._finish_harmony
 
@@ -111,26 +120,27 @@ class _Analysis:
                 self._runs["rhythm"].work(partial(self._hear_rhythm, samples))
                 self._runs["harmony"].work(partial(self._hear_harmony, samples))
 
-    def _hear_rhythm(self, *blocks: Any) -> RhythmCollector:
+    def _hear_rhythm(self, *blocks: Floats) -> RhythmCollector:
         if self._rhythm is None:
             self._rhythm = RhythmCollector(self._parameters)
         for samples in blocks:
             self._rhythm.push(samples)
         return self._rhythm
 
-    def _hear_harmony(self, *blocks: Any) -> HarmonyCollector:
+    def _hear_harmony(self, *blocks: Floats) -> HarmonyCollector:
         if self._harmony is None:
-            self._harmony = HarmonyCollector(self._parameters)
+            self._harmony = HarmonyCollector()
         for samples in blocks:
             self._harmony.push(samples)
         return self._harmony
 
     def _finish_rhythm(self) -> dict[str, Any]:
-        return self._hear_rhythm(*self._held.blocks()).finish()
+        rhythm = self._hear_rhythm(*self._held.take())
+        return rhythm.finish(self._harmonic or no_harmony())
 
     def _finish_harmony(self) -> dict[str, Any]:
         beats_s = self._rhythm.beats_s if self._rhythm is not None else ()
-        return self._hear_harmony(*self._held.take()).finish(beats_s=beats_s)
+        return self._hear_harmony().finish(beats_s=beats_s)
 
 
 def _no_samples(source: Source) -> AudioError:

@@ -26,6 +26,7 @@ from tonearm_analysis.engine import (
     result_id,
 )
 from tonearm_analysis.engine.loudness import LoudnessCollector
+from tonearm_analysis.engine.music import HarmonyCollector
 from tonearm_analysis.engine.rounding import rounded
 from tonearm_contracts.analysis_result import AnalysisResult
 
@@ -158,6 +159,17 @@ def test_a_failing_stage_leaves_the_others(song: Path, monkeypatch: pytest.Monke
     assert found.loudness is None
     assert found.spectral is not None
     assert found.summary().loudness_lufs is None
+
+
+def test_rhythm_does_without_harmony(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: HarmonyCollector, low: object) -> None:
+        raise MemoryError("by design")
+
+    monkeypatch.setattr(HarmonyCollector, "push", fail)
+    found = analyze_whole(song)
+    assert found.errors == {"harmony": "MemoryError: by design"}
+    assert found.rhythm is not None
+    assert found.rhythm.tempo_bpm == pytest.approx(120, rel=0.01)
 
 
 def test_a_stage_that_hangs_is_ended_and_the_others_are_there(

@@ -33,8 +33,9 @@ class LoudnessCollector:
     def feed(self, block: Block) -> None:
         """Add a block."""
         self._energy.feed(block.channels)
-        self._true_peak.feed(block.channels)
-        self._levels.feed(block)
+        tops = np.maximum(block.maxima, -block.minima)
+        self._true_peak.feed(block.channels, tops)
+        self._levels.feed(block, tops)
 
     def finish(self) -> dict[str, Any]:
         """Return the part `loudness` of the result."""

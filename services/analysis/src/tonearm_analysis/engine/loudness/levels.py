@@ -43,12 +43,11 @@ class Levels:
         self._silent: list[NDArray[np.bool_]] = []
         self._clips = ClipFinder(sample_rate_hz=sample_rate_hz, channels=channels)
 
-    def feed(self, block: Block) -> None:
-        """Add a block."""
-        if not block.minima.size:
+    def feed(self, block: Block, tops: Floats) -> None:
+        """Add a block, with the greatest magnitude of each bucket, shape (channels, buckets)."""
+        if not tops.size:
             return
         planar = block.channels
-        tops = np.maximum(block.maxima, -block.minima)
         top = float(tops.max())
         self.sample_peak = max(self.sample_peak, top)
         self._sums += planar.sum(axis=1, dtype=np.float64)

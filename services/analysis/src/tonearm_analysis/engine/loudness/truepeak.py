@@ -21,8 +21,7 @@ _KAISER_BETA = 6.0
 _FINE = 32
 """Points per sample around the highest of a stretch: what the coarse grid misses."""
 _ROW = 8
-_STRETCH_BUCKETS = 8
-_STRETCH = _STRETCH_BUCKETS * BUCKET_FRAMES
+_FIRST_BUCKETS = 8
 
 
 def oversampling(sample_rate_hz: int) -> int:
@@ -53,51 +52,62 @@ class TruePeak:
         self._gain = float(np.abs(self._fine).sum(axis=1).max())
         self._rows = _row_matrix(self._kernel)
         self._tail = np.empty((channels, 0), dtype=np.float32)
+        self._top_before = np.zeros(channels, dtype=np.float32)
         self.peaks = np.zeros(channels)
 
-    def feed(self, planar: Floats) -> None:
-        """Add samples, shape (channels, n)."""
+    def feed(self, planar: Floats, tops: Floats) -> None:
+        """Add samples, shape (channels, n), with the greatest magnitude of each bucket."""
         if not planar.shape[1]:
             return
-        np.maximum(self.peaks, planar.max(axis=1), out=self.peaks)
-        np.maximum(self.peaks, -planar.min(axis=1), out=self.peaks)
-        if len(self._kernel):
-            joined = np.concatenate([self._tail, planar], axis=1)
-            for index, samples in enumerate(joined):
-                self._search(index, samples)
-            self._tail = joined[:, -(TAPS - 1) :]
+        np.maximum(self.peaks, tops.max(axis=1), out=self.peaks)
+        if not len(self._kernel):
+            return
+        # A window that ends in one bucket may begin in the one before.
+        near = np.concatenate([self._top_before[:, None], tops], axis=1)
+        bounds = np.maximum(near[:, 1:], near[:, :-1]) * self._gain
+        joined = np.concatenate([self._tail, planar], axis=1)
+        for index, samples in enumerate(joined):
+            self._search(index, samples, bounds[index])
+        self._top_before = tops[:, -2:].max(axis=1)
+        self._tail = joined[:, -(TAPS - 1) :]
 
-    def _search(self, index: int, samples: Floats) -> None:
-        outputs = len(samples) - TAPS + 1  # none, if the recording is shorter than a window
-        for start in range(0, outputs, _STRETCH):
-            stretch = samples[start : start + _STRETCH + TAPS - 1]
-            top = max(float(stretch.max()), -float(stretch.min()))
-            if top * self._gain <= self.peaks[index]:
-                continue
-            self.peaks[index] = max(self.peaks[index], self._highest(stretch))
+    def _search(self, index: int, samples: Floats, bounds: Floats) -> None:
+        """Look between the samples wherever the bound exceeds the peak, loudest bucket first."""
+        windows = len(samples) - TAPS + 1
+        if windows < _ROW:
+            self._note_windows(index, _sliding(samples, TAPS) if windows > 0 else samples[:0])
+            return
+        order = np.argsort(-bounds, kind="stable")
+        # A few first: their peak rules most of the others out.
+        for some in (order[:_FIRST_BUCKETS], order[_FIRST_BUCKETS:]):
+            buckets = some[bounds[some] > self.peaks[index]]
+            if not len(buckets):
+                return
+            starts = buckets[:, None] * BUCKET_FRAMES + np.arange(0, BUCKET_FRAMES, _ROW)
+            starts += self._tail.shape[1] - (TAPS - 1)
+            rows = _sliding(samples, _ROW + TAPS - 1)[np.clip(starts, 0, windows - _ROW).ravel()]
+            self._note_rows(index, rows)
 
-    def _highest(self, stretch: Floats) -> float:
-        outputs = len(stretch) - TAPS + 1
-        short = -outputs % _ROW
-        if short:
-            stretch = np.concatenate([stretch, np.zeros(short, dtype=np.float32)])
-        rows = np.lib.stride_tricks.sliding_window_view(stretch, _ROW + TAPS - 1)[::_ROW]
+    def _note_rows(self, index: int, rows: Floats) -> None:
+        """Take the peak of rows of samples, shape (n, _ROW + TAPS - 1)."""
         between = rows @ self._rows
-        if short:
-            # What the padding made up must not count.
-            between.reshape(len(rows), -1, _ROW)[-1, :, _ROW - short :] = 0
-        return self._refined(stretch, np.abs(between))
+        top, bottom = int(between.argmax()), int(between.argmin())
+        for at in (top, bottom):
+            row, column = divmod(at, between.shape[1])
+            self.peaks[index] = max(self.peaks[index], abs(float(between[row, column])))
+            place = column % _ROW
+            self._note_windows(index, _sliding(rows[row], TAPS)[max(place - 1, 0) : place + 2])
 
-    def _refined(self, stretch: Floats, between: Floats) -> float:
-        """Return the peak near the highest point of the grid, on a finer one.
+    def _note_windows(self, index: int, windows: Floats) -> None:
+        """Take the peak of the fine grid in windows of samples, shape (n, TAPS)."""
+        if len(windows):
+            top = float(np.abs(windows @ self._fine.T).max())
+            self.peaks[index] = max(self.peaks[index], top)
 
-        stretch: samples; between: magnitudes, shape (rows, phases * _ROW), of the grid's points.
-        """
-        row, column = divmod(int(between.argmax()), between.shape[1])
-        place = row * _ROW + column % _ROW
-        near = slice(max(place - 1, 0), place + 2)
-        windows = np.lib.stride_tricks.sliding_window_view(stretch, TAPS)[near]
-        return max(float(between[row, column]), float(np.abs(windows @ self._fine.T).max()))
+
+def _sliding(samples: Floats, length: int) -> Floats:
+    view: Floats = np.lib.stride_tricks.sliding_window_view(samples, length)
+    return view
 
 
 def _row_matrix(kernel: Floats) -> Floats:

@@ -88,7 +88,7 @@ class SpectralCollector:
             _rms(frames),
         )
         self._scalars.add(np.stack(rows, axis=1))
-        self._mel_db.append(features.power_db(power @ features.mel_weights()))
+        self._mel_db.append(features.power_db(features.mel_powers(power)))
         self._extremes.append(features.contrast_extremes(magnitudes))
         self._waiting += len(frames)
 
