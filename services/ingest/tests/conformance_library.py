@@ -174,6 +174,28 @@ class LibraryConformance:
         async with begin() as tx:
             assert await tx.loose.take_due(now=NOW, limit=9) == ["third"]
 
+    async def test_a_claim_that_ran_out_gives_its_key_up(self, begin: Begin) -> None:
+        def claim(key: str, ends_s: float) -> LooseObject:
+            until = NOW + timedelta(seconds=ends_s)
+            return dataclasses.replace(make_loose(key, idempotency_key="k"), claimed_until=until)
+
+        async with begin() as tx:
+            assert await tx.loose.note(claim("dead", 5))
+            await tx.loose.end_stale_claim("k", account_id="anna", now=NOW)
+            assert not await tx.loose.note(claim("next", 5))
+            await tx.loose.renew_claim("dead", until=NOW + timedelta(seconds=9))
+        async with begin() as tx:
+            later = NOW + timedelta(seconds=8)
+            await tx.loose.end_stale_claim("k", account_id="anna", now=later)
+            assert not await tx.loose.note(claim("next", 5))
+            later = NOW + timedelta(seconds=9)
+            await tx.loose.end_stale_claim("k", account_id="bert", now=later)
+            assert not await tx.loose.note(claim("next", 5))
+            await tx.loose.end_stale_claim("k", account_id="anna", now=later)
+            assert await tx.loose.note(claim("next", 5))
+        async with begin() as tx:
+            assert await tx.loose.take_due(now=NOW, limit=9) == ["dead", "next"]
+
     async def test_two_uploads_with_one_key_do_not_run_together(self, begin: Begin) -> None:
         async with begin() as tx:
             assert await tx.loose.note(make_loose("a", idempotency_key="k"))

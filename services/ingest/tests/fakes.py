@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tonearm_contracts.envelope import EventData
@@ -104,6 +104,18 @@ class FakeLooseObjects:
         self._tables.loose[loose.object_key] = loose
         return True
 
+    async def renew_claim(self, object_key: str, *, until: datetime) -> None:
+        old = self._tables.loose[object_key]
+        self._tables.loose[object_key] = replace(old, claimed_until=until)
+
+    async def end_stale_claim(
+        self, idempotency_key: str, *, account_id: str, now: datetime
+    ) -> None:
+        for loose in list(self._tables.loose.values()):
+            is_same = (loose.account_id, loose.idempotency_key) == (account_id, idempotency_key)
+            if is_same and loose.claimed_until is not None and loose.claimed_until <= now:
+                self._tables.loose[loose.object_key] = replace(loose, idempotency_key=None)
+
     async def drop(self, object_key: str) -> None:
         self._tables.loose.pop(object_key, None)
 
@@ -113,12 +125,7 @@ class FakeLooseObjects:
 
     async def postpone(self, object_key: str, *, until: datetime) -> None:
         old = self._tables.loose[object_key]
-        self._tables.loose[object_key] = LooseObject(
-            object_key=object_key,
-            account_id=old.account_id,
-            sweep_after=until,
-            idempotency_key=old.idempotency_key,
-        )
+        self._tables.loose[object_key] = replace(old, sweep_after=until)
 
 
 class FakeEvents:

@@ -141,6 +141,7 @@ def make_app(parts: Parts) -> FastAPI:
             filename_chars_max=settings.filename_chars_max,
             duration_s_max=settings.upload_duration_s_max,
             sweep_grace_s=settings.sweep_grace_s,
+            claim_s=settings.upload_claim_s,
         ),
     )
     office = http.Office(

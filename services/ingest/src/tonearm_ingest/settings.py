@@ -56,6 +56,13 @@ class Settings(BaseServiceSettings):
     upload_idle_s_max: float = Field(
         30.0, gt=0, le=600, description="Longest wait for the next bytes of an upload, in seconds."
     )
+    upload_claim_s: float = Field(
+        60.0,
+        ge=5,
+        le=3600,
+        description="How long an upload without a sign of life keeps its Idempotency-Key, in"
+        " seconds; more than the longest wait for the next bytes.",
+    )
     uploads_concurrent_max: int = Field(
         16, ge=1, le=1000, description="Uploads that this process takes at the same time."
     )

@@ -219,6 +219,45 @@ async def test_a_key_that_is_still_running_is_a_conflict() -> None:
         await world.upload(key="k1")
 
 
+async def test_the_key_of_an_upload_that_died_is_free_after_its_claim() -> None:
+    world = World()
+    world.library.tables.loose["x"] = LooseObject(
+        object_key="x",
+        account_id="anna",
+        sweep_after=world.clock.now() + timedelta(hours=1),
+        idempotency_key="k1",
+        claimed_until=world.clock.now() + timedelta(seconds=60),
+    )
+    with pytest.raises(UploadInProgress):
+        await world.upload(key="k1")
+    world.clock.advance(60)
+    assert not (await world.upload(key="k1")).is_replay
+    assert list(world.library.tables.loose) == ["x"]
+
+
+async def test_an_upload_that_goes_on_keeps_its_key() -> None:
+    world = World()
+
+    async def slow() -> AsyncIterator[bytes]:
+        for byte in WAV:
+            world.clock.advance(20)
+            yield bytes([byte])
+            (note,) = world.library.tables.loose.values()
+            assert note.claimed_until is not None
+            assert note.claimed_until > world.clock.now()
+
+    await accept_upload(
+        AcceptUpload(
+            caller=ANNA,
+            filename="a.wav",
+            chunks=slow(),
+            declared_size_bytes=None,
+            idempotency_key="k1",
+        ),
+        intake=world.intake,
+    )
+
+
 async def test_a_failed_upload_frees_its_key() -> None:
     world = World()
     with pytest.raises(EmptyFile):

@@ -162,15 +162,37 @@ class PostgresLooseObjects:
         """Insert; a note with the same idempotency key means that another upload is running."""
         tag = await self._conn.execute(
             """
-            INSERT INTO loose_object (object_key, account_id, idempotency_key, sweep_after)
-            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+            INSERT INTO loose_object
+                (object_key, account_id, idempotency_key, sweep_after, claimed_until)
+            VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
             """,
             loose.object_key,
             loose.account_id,
             loose.idempotency_key,
             loose.sweep_after,
+            loose.claimed_until,
         )
         return tag == "INSERT 0 1"
+
+    async def renew_claim(self, object_key: str, *, until: datetime) -> None:
+        """Move the end of the claim."""
+        await self._conn.execute(
+            "UPDATE loose_object SET claimed_until = $2 WHERE object_key = $1", object_key, until
+        )
+
+    async def end_stale_claim(
+        self, idempotency_key: str, *, account_id: str, now: datetime
+    ) -> None:
+        """Clear the key of a note whose claim has run out."""
+        await self._conn.execute(
+            """
+            UPDATE loose_object SET idempotency_key = NULL
+            WHERE account_id = $1 AND idempotency_key = $2 AND claimed_until <= $3
+            """,
+            account_id,
+            idempotency_key,
+            now,
+        )
 
     async def drop(self, object_key: str) -> None:
         """Delete the note."""

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tonearm_contracts import topics
 from tonearm_contracts.events import AnalysisRequested, AudioUploaded
@@ -70,6 +70,8 @@ class UploadLimits:
     """A slower client is cut off."""
     sweep_grace_s: float
     """How long after `duration_s_max` an unfinished object may be removed."""
+    claim_s: float = 60.0
+    """How long an upload that shows no sign of life keeps its Idempotency-Key."""
 
 
 @dataclass(slots=True)
@@ -186,7 +188,8 @@ async def _take_in(
     await _note(cmd, key, intake)
     try:
         tally = _Tally(size_bytes_max=size_bytes_max)
-        await intake.blobs.save(key, tally.over(cmd.chunks))
+        await intake.blobs.save(key, tally.over(_claiming(cmd, key, intake)))
+        await _renew_claim(cmd, key, intake)
         properties = await intake.prober.probe(
             key, size_bytes=tally.size_bytes, format=tally.format or ""
         )
@@ -203,16 +206,41 @@ async def _take_in(
     return audio
 
 
+async def _claiming(cmd: AcceptUpload, key: str, intake: Intake) -> AsyncIterator[bytes]:
+    """Pass the chunks on; while they come, the Idempotency-Key stays claimed."""
+    renewed_s = intake.clock.monotonic_s()
+    async for chunk in cmd.chunks:
+        if intake.clock.monotonic_s() - renewed_s >= intake.limits.claim_s / 4:
+            await _renew_claim(cmd, key, intake)
+            renewed_s = intake.clock.monotonic_s()
+        yield chunk
+
+
+async def _renew_claim(cmd: AcceptUpload, key: str, intake: Intake) -> None:
+    if cmd.idempotency_key is not None:
+        async with intake.begin() as tx:
+            await tx.loose.renew_claim(key, until=_claim_end(intake))
+
+
+def _claim_end(intake: Intake) -> datetime:
+    return intake.clock.now() + timedelta(seconds=intake.limits.claim_s)
+
+
 async def _note(cmd: AcceptUpload, key: str, intake: Intake) -> None:
     limits = intake.limits
     sweep_after_s = limits.duration_s_max + limits.sweep_grace_s
     async with intake.begin() as tx:
+        if cmd.idempotency_key is not None:
+            await tx.loose.end_stale_claim(
+                cmd.idempotency_key, account_id=cmd.caller.account_id, now=intake.clock.now()
+            )
         is_alone = await tx.loose.note(
             LooseObject(
                 object_key=key,
                 account_id=cmd.caller.account_id,
                 sweep_after=intake.clock.now() + timedelta(seconds=sweep_after_s),
                 idempotency_key=cmd.idempotency_key,
+                claimed_until=_claim_end(intake),
             )
         )
     if not is_alone:
