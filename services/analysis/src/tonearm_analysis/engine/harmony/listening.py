@@ -60,6 +60,12 @@ class HeardHarmony:
     level: Floats
     duration_s: float
 
+    def change_between(self, start_s: float, stop_s: float) -> float:
+        """How often the chord changes between two times, soft changes counted in part."""
+        first, last = round(start_s * FRAME_RATE_HZ), round(stop_s * FRAME_RATE_HZ) + 1
+        chords = self.chords[first:last].reshape(-1, 12 * len(FAMILIES))
+        return float(np.abs(np.diff(chords, axis=0)).sum()) / 2 if len(chords) > 1 else 0.0
+
 
 @cache
 def _family_columns() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:

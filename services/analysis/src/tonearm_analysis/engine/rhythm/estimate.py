@@ -1,37 +1,52 @@
-"""The story of a rhythm estimate: hear, find beats, name the tempo and the meter, say how sure."""
+"""The story of a rhythm estimate: hear, lay beats, weigh the readings, count bars, say how sure."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine.rhythm import decoder, periodicity, pulse
+from tonearm_analysis.engine import harmony
+from tonearm_analysis.engine.harmony.listening import HeardHarmony
+from tonearm_analysis.engine.models import read_numbers
+from tonearm_analysis.engine.rhythm import bars, pulse, readings
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
+from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
 from tonearm_analysis.engine.rhythm.listening import Heard, Listener
-from tonearm_analysis.engine.rhythm.model import RhythmEstimate, TempoCandidate, TempoPoint
+from tonearm_analysis.engine.rhythm.model import Relation, RhythmEstimate, TempoCandidate
+from tonearm_analysis.engine.rhythm.sections import joined, sections
 
 Doubles = npt.NDArray[np.float64]
+Range = tuple[float, float]
 
-TEMPO_LOW_BPM, TEMPO_HIGH_BPM = 55.0, 215.0
 BLOCK_SAMPLES: Final = 1 << 18
-# Doubling the reported tempo, a logistic fit on recordings with tapped tempo: log2(bpm / 110),
-# then logs of activation and onset strength between the beats.
-DOUBLE_WEIGHTS: Final = np.array([-4.701, 0.703, 0.748, 2.031])
-DOUBLE_BIAS: Final = 0.870
-DOUBLE_ABOVE: Final = 0.6
-DOUBLE_BELOW_BPM: Final = 125.0
-COMPOUND_ABOVE: Final = 0.3
-# Mean band level of the loudest frame below which nothing is heard.
-LEVEL_FLOOR: Final = 1e-4
+SHORTEST_S: Final = 4.0
+RELATIONS: Final[tuple[tuple[float, Relation], ...]] = (
+    (1.0, "same"),
+    (2.0, "double"),
+    (0.5, "half"),
+    (1.5, "3:2"),
+    (2 / 3, "2:3"),
+    (3.0, "triple"),
+    (1 / 3, "third"),
+)
+SAME_TEMPO: Final = 0.04
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One reading of a recording, or of a section of it, with its bars counted."""
+
+    grid: readings.Grid
+    numbers: bars.Ints
+    meter: str
+    meter_confidence: float
 
 
 def hear(mono_22k: npt.NDArray[np.floating], *, profile: Literal["full", "fast"] = "full") -> Heard:
-    """Everything about rhythm that needs the sound; `estimate_heard` needs only this.
-
-    mono_22k: mono sound at 22 050 Hz, shape (n,), about -1 to 1.
-    """
+    """What the beat networks hear: mono sound at 22 050 Hz, shape (n,), about -1 to 1."""
     listener = Listener(profile)
     for start in range(0, len(mono_22k), BLOCK_SAMPLES):
         listener.push(mono_22k[start : start + BLOCK_SAMPLES])
@@ -41,7 +56,7 @@ def hear(mono_22k: npt.NDArray[np.floating], *, profile: Literal["full", "fast"]
 def estimate(
     mono_22k: npt.NDArray[np.floating],
     *,
-    tempo_range_bpm: tuple[float, float] | None = None,
+    tempo_range_bpm: Range | None = None,
     profile: Literal["full", "fast"] = "full",
 ) -> RhythmEstimate:
     """Tempo, beats, bars and meter of mono sound at 22 050 Hz.
@@ -49,98 +64,157 @@ def estimate(
     tempo_range_bpm: where the caller prefers the tempo; the readings are ranked again within it.
     Silence, and sound without a beat, give `tempo_bpm` None and a confidence near 0.
     """
-    return estimate_heard(hear(mono_22k, profile=profile), tempo_range_bpm=tempo_range_bpm)
+    heard = hear(mono_22k, profile=profile)
+    return estimate_heard(heard, harmony.hear(mono_22k), tempo_range_bpm=tempo_range_bpm)
 
 
 def estimate_heard(
-    heard: Heard, *, tempo_range_bpm: tuple[float, float] | None = None
+    heard: Heard, harmonic: HeardHarmony, *, tempo_range_bpm: Range | None = None
 ) -> RhythmEstimate:
-    """The estimate from what was heard, without the sound."""
+    """The estimate from what was heard of rhythm and of harmony, without the sound.
+
+    A recording longer than ten minutes is read in sections, each with its own tempo; the tempo
+    that most of it has leads the candidates.
+    """
     onset_rate = pulse.onset_count(heard.onsets[:, 0]) / max(heard.duration_s, 1e-9)
+    parts = [
+        part
+        for section in sections(len(heard.activations))
+        if (part := _section(heard.between(*section), harmonic, tempo_range_bpm)) is not None
+    ]
+    if not parts:
+        return RhythmEstimate(None, 0.0, onset_rate_hz=onset_rate)
+    return joined(parts, onset_rate_hz=onset_rate)
+
+
+def _section(
+    heard: Heard, harmonic: HeardHarmony, tempo_range_bpm: Range | None
+) -> RhythmEstimate | None:
+    """The estimate of at most ten minutes; None where there is no beat."""
+    if len(heard.activations) < SHORTEST_S * FRAME_RATE_HZ:
+        return None
+    found = readings.grids(heard)
+    if not found:
+        return None
+    values = readings.measures(heard, harmonic, found)
+    chance = readings.probabilities(values)
+    wanted = _preferred(chance, found, tempo_range_bpm)
+    compound, index = (int(k) for k in np.unravel_index(int(wanted.argmax()), wanted.shape))
+    beat_chance = pulse_probability(heard, found[index], values[index])
+    if beat_chance < float(_confidence_numbers()["pulse"]["none_below"]):
+        return None
+    chosen = _counted(heard, harmonic, found[index], float(chance[1, index]), bool(compound))
+    return _described(heard, found, chance, wanted, chosen, beat_chance, values[index])
+
+
+def _preferred(chance: Doubles, found: list[readings.Grid], wanted: Range | None) -> Doubles:
+    """The chances with readings outside the preferred range pushed behind all inside it."""
+    if wanted is None:
+        return chance
+    inside = np.array([wanted[0] <= grid.bpm <= wanted[1] for grid in found])
+    return np.where(inside, chance, chance * 1e-6)
+
+
+def _counted(
+    heard: Heard, harmonic: HeardHarmony, grid: readings.Grid, three_chance: float, compound: bool
+) -> Chosen:
+    """Count the bars of a grid."""
+    weights: dict[str, Any] = read_numbers(readings.WEIGHTS)["downbeats"]
+    logits = bars.downbeat_logits(bars.evidence(heard, harmonic, grid.times_s), weights)
+    if compound:
+        count = bars.count_bars(logits, 2)
+        return Chosen(grid, count.numbers, "6/8", three_chance)
+    three, four = bars.count_bars(logits, 3), bars.count_bars(logits, 4)
+    odds = bars.three_over_four_odds(three, four, grid.three_over_four)
+    count = three if odds > 0 else four
+    sure = (1.0 - three_chance) / (1.0 + float(np.exp(-abs(odds))))
+    return Chosen(grid, count.numbers, f"{count.bar_beats}/4", sure)
+
+
+def _confidence_numbers() -> dict[str, Any]:
+    numbers: dict[str, Any] = read_numbers(readings.WEIGHTS)["confidence"]
+    return numbers
+
+
+def pulse_measures(heard: Heard, grid: readings.Grid, values: dict[str, float]) -> Doubles:
+    """What tells music with a beat from sound without: strength on beats, contrast, evenness."""
     activation = heard.activations.sum(axis=1)
-    if len(activation) < 4 * FRAME_RATE_HZ or float(heard.levels.max(initial=0.0)) < LEVEL_FLOOR:
-        return RhythmEstimate(None, 0.0, onset_rate_hz=onset_rate)
-    lengths = decoder.lengths_between(TEMPO_LOW_BPM, TEMPO_HIGH_BPM)
-    scores = periodicity.length_scores(activation, lengths)
-    path = decoder.decode(heard.activations, lengths, scores)
-    times = pulse.beat_times_s(path.frames, activation)
-    if len(times) < 4:
-        return RhythmEstimate(None, 0.0, onset_rate_hz=onset_rate)
-    bpm = pulse.tempo_bpm(times)
-    double = double_probability(times, bpm, activation, heard.onsets[:, 0])
-    meter = f"{path.bar_beats}/4"
-    numbers = path.numbers
-    if bpm < DOUBLE_BELOW_BPM and double > DOUBLE_ABOVE:
-        tempo = 2 * bpm
-    else:
-        tempo = bpm
-        if compound_strength(times, heard.onsets[:, 0]) > COMPOUND_ABOVE:
-            meter, numbers = "6/8", (numbers - 1) % 2 + 1
-    other = TempoCandidate(round(3 * bpm - tempo, 3), 0.2, "half" if tempo > bpm else "double")
+    on = pulse.within_beats(activation, grid.times_s, 0.0)
+    between = pulse.within_beats(activation, grid.times_s, 0.5)
+    return np.array(
+        [
+            np.log(float(on.mean()) + 0.01),
+            np.log((float(on.mean()) + 0.01) / (float(between.mean()) + 0.01)),
+            np.log(float(on.std()) + 0.01),
+            values["activation_comb"],
+            values["unevenness"],
+            float(np.log(np.median(on) + 0.01)),
+        ]
+    )
+
+
+def pulse_probability(heard: Heard, grid: readings.Grid, values: dict[str, float]) -> float:
+    """Chance that there is a beat at all."""
+    numbers = _confidence_numbers()["pulse"]
+    odds = float(np.array(numbers["weights"]) @ pulse_measures(heard, grid, values))
+    return float(1.0 / (1.0 + np.exp(-(odds + numbers["bias"]))))
+
+
+def _described(
+    heard: Heard,
+    found: list[readings.Grid],
+    chance: Doubles,
+    wanted: Doubles,
+    chosen: Chosen,
+    beat_chance: float,
+    values: dict[str, float],
+) -> RhythmEstimate:
+    """Put the chosen reading and its rivals into words."""
+    by_grid = chance.sum(axis=0) * beat_chance
+    order = np.argsort(-wanted.sum(axis=0), kind="stable")
+    order = np.concatenate([[k for k in order if found[k] is chosen.grid],
+                            [k for k in order if found[k] is not chosen.grid]]).astype(int)  # fmt: skip
+    candidates = _candidates([(found[k].bpm, float(by_grid[k])) for k in order])
+    times = chosen.grid.times_s + heard.start_s
+    inside = (times >= 0.0) & (times <= heard.duration_s)
+    times, numbers = times[inside], chosen.numbers[inside]
     return RhythmEstimate(
-        tempo_bpm=round(tempo, 3),
-        confidence=0.75,
-        candidates=(TempoCandidate(round(tempo, 3), 0.75, "same"), other),
+        tempo_bpm=candidates[0].bpm,
+        confidence=candidates[0].probability,
+        candidates=candidates,
         beats_s=tuple(round(float(t), 4) for t in times),
         beat_positions=tuple(int(n) for n in numbers),
         downbeats_s=tuple(round(float(t), 4) for t in times[numbers == 1]),
-        beat_confidence=0.8,
-        meter=meter,
-        meter_confidence=0.8,
+        beat_confidence=round(candidates[0].probability * beat_chance, 4),
+        meter=chosen.meter,
+        meter_confidence=round(chosen.meter_confidence, 4),
         tempo_curve=tempo_curve(times),
         stability=stability(times),
-        onset_rate_hz=round(onset_rate, 4),
+        evidence={name: round(float(value), 4) for name, value in values.items()}
+        | {"pulse_probability": round(beat_chance, 4)},
     )
 
 
-def double_probability(
-    times_s: Doubles,
-    bpm: float,
-    activation: npt.NDArray[np.floating],
-    flux: npt.NDArray[np.floating],
-) -> float:
-    """Chance that the felt tempo is twice the tracked one."""
-    on = pulse.strength_at(activation, times_s, 0.0) + 1e-9
-    loud = pulse.strength_at(flux, times_s, 0.0) + 1e-9
-    measures = np.array(
-        [
-            np.log2(bpm / 110.0),
-            np.log(pulse.strength_at(activation, times_s, 0.5) / on + 0.01),
-            np.log(pulse.strength_at(flux, times_s, 0.5) / loud + 0.01),
-            np.log(pulse.strength_at(flux, times_s, 0.25, 0.75) / loud + 0.01),
-        ]
-    )
-    return float(1.0 / (1.0 + np.exp(-(DOUBLE_WEIGHTS @ measures + DOUBLE_BIAS))))
-
-
-def compound_strength(times_s: Doubles, flux: npt.NDArray[np.floating]) -> float:
-    """How much stronger both thirds of the beat are than its half, as a log ratio."""
-    loud = pulse.strength_at(flux, times_s, 0.0) + 1e-9
-    first, second, half = (
-        np.log(pulse.strength_at(flux, times_s, part) / loud + 0.01) for part in (1 / 3, 2 / 3, 0.5)
-    )
-    return float(min(first, second) - half)
-
-
-def tempo_curve(times_s: Doubles, *, step_s: float = 2.0) -> tuple[TempoPoint, ...]:
-    """Median tempo of eight-beat spans around a moment every two seconds."""
-    span = min(pulse.TEMPO_SPAN_BEATS, max(1, len(times_s) // 3))
-    middle = (times_s[span:] + times_s[:-span]) / 2
-    bpm = 60.0 * span / (times_s[span:] - times_s[:-span])
-    if len(middle) < 2:
-        return ()
-    when = np.arange(middle[0], middle[-1] + 1e-9, step_s)
+def _candidates(ranked: list[tuple[float, float]]) -> tuple[TempoCandidate, ...]:
+    """Readings at the same tempo joined, the least likely left out."""
+    merged: list[list[float]] = []
+    for bpm, probability in ranked:
+        same = next((row for row in merged if abs(row[0] - bpm) <= SAME_TEMPO * row[0]), None)
+        if same is not None:
+            same[1] += probability
+        else:
+            merged.append([bpm, probability])
+    first = merged[0][0]
     return tuple(
-        TempoPoint(round(float(t), 3), round(float(v), 3))
-        for t, v in zip(when, np.interp(when, middle, bpm), strict=True)
+        TempoCandidate(round(bpm, 2), round(min(probability, 1.0), 4), relation(bpm / first))
+        for k, (bpm, probability) in enumerate(merged)
+        if k == 0 or probability >= 0.005
     )
 
 
-def stability(times_s: Doubles) -> float:
-    """1 where every eight-beat span has the same tempo, 0 where they differ by a fifth."""
-    span = min(pulse.TEMPO_SPAN_BEATS, max(1, len(times_s) // 3))
-    gaps = (times_s[span:] - times_s[:-span]) / span
-    if len(gaps) < 2:
-        return 0.0
-    spread = float(np.percentile(gaps, 90) - np.percentile(gaps, 10)) / float(np.median(gaps))
-    return round(float(np.clip(1.0 - 5.0 * spread, 0.0, 1.0)), 4)
+def relation(ratio: float) -> Relation:
+    """The name of a ratio between two tempi."""
+    for value, name in RELATIONS:
+        if abs(ratio / value - 1.0) <= SAME_TEMPO:
+            return name
+    return "other"

@@ -2,11 +2,13 @@
 
 A `Listener` takes mono sound in blocks of any size.  What it keeps of each 20 ms is a handful of
 numbers: the networks' probabilities of a beat and of a downbeat, and three onset strengths.
+Frames count from the first sound, and the sound is brought to one level first, so that neither
+leading silence nor gain changes what is heard.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -14,8 +16,10 @@ import numpy.typing as npt
 
 from tonearm_analysis.engine.models import Network, open_network
 from tonearm_analysis.engine.rhythm.bands import (
+    FRAME_RATE_HZ,
     HOP_SAMPLES,
     N_BANDS,
+    SAMPLE_RATE_HZ,
     WINDOW_SAMPLES,
     Floats,
     log_bands,
@@ -25,16 +29,23 @@ NETWORKS: Final = {
     "full": ("beat_crnn_1", "beat_crnn_2", "beat_crnn_3"),
     "fast": ("beat_crnn_3",),
 }
-# The networks look back a few seconds at most: a stretch read after this much lead-in gives the
-# probabilities of the whole recording within .01.
+# A stretch read after this much lead-in gives the probabilities of the whole recording within .01
+# in 99 frames of 100: the networks look back, and only so far.
 LEAD_IN_FRAMES: Final = 400
 # Above this length the recording is read as up to four stretches side by side, a third faster.
-STRETCH_FRAMES: Final = 1_500
+STRETCH_FRAMES: Final = 3_000
 STRETCHES_MAX: Final = 4
 # Frames gathered before the networks run: four minutes, 13 MB.
 WINDOW_FRAMES: Final = 12_000
 LOW_BANDS: Final = slice(0, 36)  # up to about 200 Hz: kick drum and bass
 HIGH_BANDS: Final = slice(100, N_BANDS)  # from about 2.5 kHz: hi-hat, snare, consonants
+# The level of the first minute, its quiet parts left out, sets the gain for the rest.
+OPENING_SAMPLES: Final = 60 * SAMPLE_RATE_HZ
+LEVEL_RMS: Final = 0.1
+SILENCE: Final = 1e-5
+START_SHARE_OF_PEAK: Final = 1e-3
+LEVEL_BLOCK_SAMPLES: Final = 8_820
+QUIET_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -43,14 +54,23 @@ class Heard:
 
     activations: (n, 2), probability of a beat that is no downbeat, and of a downbeat.
     onsets: (n, 3), mean rise over all, low and high bands.
-    levels: (n,), mean of the band levels.  Frame k is centred on second k / 50.
-    duration_s: length of the sound.
+    start_s: where the sound starts; frame k is centred on second start_s + k / 50.
+    duration_s: length of the recording.
     """
 
     activations: Floats
     onsets: Floats
-    levels: Floats
+    start_s: float
     duration_s: float
+
+    def between(self, first: int, last: int) -> Heard:
+        """The frames from `first` to before `last`."""
+        return replace(
+            self,
+            activations=self.activations[first:last],
+            onsets=self.onsets[first:last],
+            start_s=self.start_s + first / FRAME_RATE_HZ,
+        )
 
 
 class Listener:
@@ -58,41 +78,75 @@ class Listener:
 
     def __init__(self, profile: Literal["full", "fast"] = "full") -> None:
         self._networks = [open_network(name) for name in NETWORKS[profile]]
-        self._sound = np.zeros(WINDOW_SAMPLES // 2, np.float32)
-        self._context_frames = 0
+        self._opening: list[Floats] | None = []
+        self._opening_samples = 0
+        self._gain = np.float32(1.0)
         self._n_samples = 0
+        self._start_samples = 0
+        self._sound = np.zeros(WINDOW_SAMPLES // 2, np.float32)
+        self._sound_samples = 0
+        self._context_frames = 0
         self._n_frames = 0
         self._pending: list[Floats] = []
         self._pending_frames = 0
         self._last: Floats | None = None
         self._activations: list[Floats] = []
         self._onsets: list[Floats] = []
-        self._levels: list[Floats] = []
 
     def push(self, block: npt.NDArray[np.floating]) -> None:
         """Hear one block, shape (n,); values that are not numbers count as silence."""
         block = np.nan_to_num(block.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
         self._n_samples += len(block)
-        self._sound = np.concatenate([self._sound, block])
-        n_ready = (len(self._sound) - WINDOW_SAMPLES) // HOP_SAMPLES + 1
-        if n_ready > 0:
-            self._measure(n_ready)
+        if self._opening is None:
+            self._hear(block * self._gain)
+            return
+        if not self._opening:
+            loud = np.flatnonzero(np.abs(block) > SILENCE)
+            skip = int(loud[0]) if len(loud) else len(block)
+            self._start_samples += skip
+            block = block[skip:]
+        if len(block):
+            self._opening.append(block)
+            self._opening_samples += len(block)
+        if self._opening_samples >= OPENING_SAMPLES:
+            self._open()
 
     def finish(self) -> Heard:
         """Hear the end of the sound and return what was heard; the listener is then spent."""
-        n_left = -(-self._n_samples // HOP_SAMPLES) - self._n_frames
+        if self._opening is not None:
+            self._open()
+        n_left = -(-self._sound_samples // HOP_SAMPLES) - self._n_frames
         if n_left > 0:
             self._sound = np.concatenate([self._sound, np.zeros(WINDOW_SAMPLES, np.float32)])
             self._measure(n_left)
         if self._pending_frames:
             self._read()
-        empty = np.zeros(0, np.float32)
         return Heard(
-            activations=np.concatenate([*self._activations, empty.reshape(0, 2)]),
-            onsets=np.concatenate([*self._onsets, empty.reshape(0, 3)]),
-            levels=np.concatenate([*self._levels, empty]),
-            duration_s=self._n_samples / 22_050.0,
+            activations=np.concatenate([*self._activations, np.zeros((0, 2), np.float32)]),
+            onsets=np.concatenate([*self._onsets, np.zeros((0, 3), np.float32)]),
+            start_s=self._start_samples / SAMPLE_RATE_HZ,
+            duration_s=self._n_samples / SAMPLE_RATE_HZ,
         )
+
+    def _open(self) -> None:
+        """Set the gain by the opening, drop what lies before its first sound, and hear it."""
+        sound = np.concatenate([*(self._opening or []), np.zeros(0, np.float32)])
+        self._opening = None
+        if not len(sound):
+            return
+        peak = float(np.abs(sound).max())
+        start = int(np.argmax(np.abs(sound) > START_SHARE_OF_PEAK * peak))
+        self._start_samples += start
+        sound = sound[start:]
+        self._gain = np.float32(LEVEL_RMS / _level(sound))
+        self._hear(sound * self._gain)
+
+    def _hear(self, sound: Floats) -> None:
+        self._sound_samples += len(sound)
+        self._sound = np.concatenate([self._sound, sound])
+        n_ready = (len(self._sound) - WINDOW_SAMPLES) // HOP_SAMPLES + 1
+        if n_ready > 0:
+            self._measure(n_ready)
 
     def _measure(self, n_frames: int) -> None:
         """Turn the first `n_frames` frames of the kept sound into features."""
@@ -104,22 +158,31 @@ class Listener:
         self._pending.append(np.concatenate([levels, rises], axis=1))
         low, high = rises[:, LOW_BANDS].mean(axis=1), rises[:, HIGH_BANDS].mean(axis=1)
         self._onsets.append(np.stack([rises.mean(axis=1), low, high], axis=1))
-        self._levels.append(levels.mean(axis=1))
         self._n_frames += n_frames
         self._pending_frames += n_frames
-        if self._pending_frames - self._context_frames >= WINDOW_FRAMES:
+        if self._pending_frames >= WINDOW_FRAMES:
             self._read()
 
     def _read(self) -> None:
         """Run the networks over the pending features; the last of them become the next lead-in."""
         features = np.concatenate(self._pending)
         context = self._context_frames
-        probabilities = sum(_run(network, features) for network in self._networks)
-        mean = np.asarray(probabilities, np.float32)[context:, :2] / np.float32(len(self._networks))
-        self._activations.append(mean)
+        total = np.zeros((len(features) - context, 2), np.float32)
+        for network in self._networks:
+            total += _run(network, features)[context:, :2]
+        self._activations.append(total / np.float32(len(self._networks)))
         self._context_frames = min(LEAD_IN_FRAMES, len(features))
         self._pending = [features[len(features) - self._context_frames :].copy()]
         self._pending_frames = 0
+
+
+def _level(sound: Floats) -> float:
+    """Root mean square of the blocks of .4 s that are within 40 dB of the loudest; never 0."""
+    whole = len(sound) // LEVEL_BLOCK_SAMPLES * LEVEL_BLOCK_SAMPLES
+    blocks = sound[:whole].reshape(-1, LEVEL_BLOCK_SAMPLES) if whole else sound[None]
+    power = np.mean(np.square(blocks, dtype=np.float64), axis=1)
+    loud = power[power >= power.max() * QUIET_SHARE**2]
+    return float(np.sqrt(loud.mean())) + 1e-12
 
 
 def _run(network: Network, features: Floats) -> Floats:

@@ -55,3 +55,8 @@ def length_scores(activation: npt.NDArray[np.floating], lengths: npt.NDArray[np.
     relative = np.log(best / (best.max() + 1e-9) + 1e-3)
     seconds = lengths / FRAME_RATE_HZ
     return np.asarray(COMB_WEIGHT * seconds * np.maximum(relative, COMB_FLOOR), np.float64)
+
+
+def floor_scores(lengths: npt.NDArray[np.int64]) -> Doubles:
+    """What `length_scores` gives lengths whose pulse explains next to nothing."""
+    return np.asarray(COMB_WEIGHT * COMB_FLOOR * lengths / FRAME_RATE_HZ, np.float64)

@@ -1,4 +1,7 @@
-"""Beat times from decoded frames, and what can be measured along them."""
+"""Beat times from decoded frames, and what can be measured along them.
+
+Times here count from the first frame, in seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ, Floats
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Curve = npt.NDArray[np.floating]
 
 TEMPO_SPAN_BEATS: Final = 8
 
@@ -18,7 +22,7 @@ TEMPO_SPAN_BEATS: Final = 8
 def beat_times_s(frames: Ints, activation: Floats) -> Doubles:
     """Each decoded frame moved to the strongest activation near it, between frames by a parabola.
 
-    frames: (n,), increasing.  activation: one number a frame.  Returns (n,) seconds.
+    frames: (n,), increasing.  activation: one number a frame.  Returns (n,) seconds, increasing.
     """
     near = frames[:, None] + np.arange(-1, 3)[None]
     inside = (near >= 0) & (near < len(activation))
@@ -30,7 +34,8 @@ def beat_times_s(frames: Ints, activation: Floats) -> Doubles:
     bend = before - 2 * top + after
     shift = 0.5 * (before - after) / np.where(bend < -1e-9, bend, -1.0)
     shift = np.where((bend < -1e-9) & (peak == middle), np.clip(shift, -0.5, 0.5), 0.0)
-    return np.asarray((peak + shift) / FRAME_RATE_HZ, np.float64)
+    times = np.asarray((peak + shift) / FRAME_RATE_HZ, np.float64)
+    return times[np.concatenate([[True], np.diff(times) > 0.0])] if len(times) else times
 
 
 def tempo_bpm(times_s: Doubles) -> float:
@@ -42,30 +47,23 @@ def tempo_bpm(times_s: Doubles) -> float:
     return 60.0 / float(np.median((times_s[span:] - times_s[:-span]) / span))
 
 
-def strength_at(curve: npt.NDArray[np.floating], times_s: Doubles, *parts: float) -> float:
-    """Mean of a curve, its maximum over three frames, at the given parts of every beat."""
-    gaps = np.diff(times_s)
-    when = np.concatenate([times_s[:-1] + gaps * part for part in parts])
-    frame = np.round(when * FRAME_RATE_HZ).astype(int)
-    frame = frame[(frame >= 0) & (frame < len(curve))]
-    if not len(frame):
-        return 0.0
-    near = np.clip(frame[None] + np.array([[-1], [0], [1]]), 0, len(curve) - 1)
-    return float(curve[near].max(axis=0).mean())
+def strongest_near(curve: Curve, times_s: Doubles, *, reach: int = 1) -> Doubles:
+    """The curve's maximum within `reach` frames of each time, shape (n,)."""
+    frame = np.clip(np.round(times_s * FRAME_RATE_HZ).astype(int), 0, len(curve) - 1)
+    near = np.clip(frame + np.arange(-reach, reach + 1)[:, None], 0, len(curve) - 1)
+    return np.asarray(curve[near].max(axis=0), np.float64)
 
 
-def with_beats_between(times_s: Doubles) -> Doubles:
-    """Twice the beats: one more in the middle of each gap."""
-    middles = (times_s[1:] + times_s[:-1]) / 2
-    return np.sort(np.concatenate([times_s, middles]))
+def within_beats(curve: Curve, times_s: Doubles, part: float) -> Doubles:
+    """The curve's maximum near the given part of every beat but the last, shape (n - 1,)."""
+    return strongest_near(curve, times_s[:-1] + np.diff(times_s) * part)
 
 
-def onset_count(onsets: npt.NDArray[np.floating]) -> int:
+def onset_count(onsets: Curve) -> int:
     """Number of local maxima of the onset curve that stand out of their surroundings."""
     if len(onsets) < 3:
         return 0
-    kernel = np.ones(15) / 15
-    around = np.convolve(np.pad(onsets, 7, mode="edge"), kernel, "valid")
+    around = np.convolve(np.pad(onsets, 7, mode="edge"), np.ones(15) / 15, "valid")
     middle = onsets[1:-1]
     peak = (middle > onsets[:-2]) & (middle >= onsets[2:])
     loud = (middle > 1.3 * around[1:-1]) & (middle > 0.02)
