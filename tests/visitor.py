@@ -6,7 +6,9 @@ httpx speaks HTTP, centrifuge-python holds the push connection; nothing of ours 
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
+import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -102,6 +104,11 @@ class Visitor:
             yield client
         finally:
             await client.disconnect()
+            del client
+            with warnings.catch_warnings():
+                # The client leaves the sockets of connections that were cut to the collector.
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
             await _sockets_closed()
 
     @asynccontextmanager
@@ -128,7 +135,7 @@ class Visitor:
         return await self.api.post("/v1/audio", content=body, headers=headers)
 
     async def upload_at_last(
-        self, path: Path, *, half_way: Callable[[], None] | None = None, timeout_s: float = 120.0
+        self, path: Path, *, half_way: Callable[[], None] | None = None, timeout_s: float = 180.0
     ) -> dict[str, Any]:
         """Send a file as a careful client does: again, with the same key, until it is taken."""
         key, hook = secrets.token_hex(16), half_way
@@ -144,7 +151,8 @@ class Visitor:
                     return body
                 if answer is not None:
                     assert answer.status_code in (409, 429, 502, 503, 504), answer.text
-                await asyncio.sleep(1.0)
+                told = None if answer is None else answer.headers.get("Retry-After")
+                await asyncio.sleep(float(told or 1.0))
 
     async def get(self, path: str) -> httpx.Response:
         """GET, coming back when the account's rate limit says so."""
