@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,7 +36,8 @@ class Argon2Passwords:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._open_max = threads + waiting_max
         self._n_open = 0
-        self._nobody = self._hasher.hash("nobody has this password")
+        self.stand_in = self._hasher.hash("nobody has this password")
+        """What is checked when there is no account, so that it takes as long."""
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +59,7 @@ class Argon2Passwords:
 
         def check() -> bool:
             try:
-                return self._hasher.verify(hashed or self._nobody, password) and hashed is not None
+                return self._hasher.verify(hashed or self.stand_in, password) and hashed is not None
             except (VerificationError, InvalidHashError):
                 return False
 
@@ -78,7 +79,7 @@ class Argon2Passwords:
             self._n_open -= 1
 
 
-def common_passwords(*, length_min: int) -> Container[str]:
+def common_passwords(*, length_min: int) -> frozenset[str]:
     """Return the lower-case passwords of at least `length_min` characters that are tried first.
 
     Some 30,000 are known, ordered by how often they were seen; all that are long enough count.
