@@ -11,7 +11,10 @@ def test_the_order_of_parameters_does_not_matter() -> None:
 
 
 def test_long_lists_are_named_where_they_were() -> None:
-    value: dict[str, JsonValue] = {"deep": {"curve": [1, 2, 3], "peak": 4}, "few": [{"curve": [1, 2, 3]}]}
+    value: dict[str, JsonValue] = {
+        "deep": {"curve": [1, 2, 3], "peak": 4},
+        "few": [{"curve": [1, 2, 3]}],
+    }
 
     assert without_long_lists(value, items_max=2) == {
         "deep": {"peak": 4, "omitted": ["curve"]},
