@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import asyncpg
 
 from tonearm_local import passwords, postgres
 from tonearm_local.settings import SERVICES, LocalSettings
 
-KAFKA_IMAGE = "apache/kafka:4.4.0"
+# Testcontainers' Kafka knows how to start this image; the project's own has another layout.
+KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"
 POSTGRES_IMAGE = "pgvector/pgvector:pg18"
 
 
@@ -19,7 +20,8 @@ def docker_answers() -> bool:
     from docker.errors import DockerException  # type: ignore[import-untyped]
 
     try:
-        docker.from_env(timeout=5).ping()
+        with closing(docker.from_env(timeout=5)) as client:
+            client.ping()
     except DockerException:
         return False
     return True
@@ -28,8 +30,8 @@ def docker_answers() -> bool:
 @contextmanager
 def running(settings: LocalSettings) -> Iterator[dict[str, str]]:
     """Start both; yields the settings that point the stack at them. Both are removed at the end."""
-    from testcontainers.kafka import KafkaContainer
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.kafka import KafkaContainer
+    from testcontainers.community.postgres import PostgresContainer
 
     with ExitStack() as exits:
         kafka = exits.enter_context(KafkaContainer(KAFKA_IMAGE).with_kraft())

@@ -89,8 +89,7 @@ def component(settings: LocalSettings) -> Component:
         return await probes.kafka_ok("127.0.0.1", settings.kafka_port)
 
     async def finish(run: Run) -> None:
-        argv = [sys.executable, "-m", "tonearm_kit.kafka.topics", "create"]
-        await run(Command(argv, environment.child(environment.shared(settings)), ROOT))
+        await run(create_topics(settings))
 
     return Component(
         name="kafka",
@@ -102,3 +101,9 @@ def component(settings: LocalSettings) -> Component:
         url=settings.local_kafka,
         stop_s=20.0,
     )
+
+
+def create_topics(settings: LocalSettings) -> Command:
+    """Make the topics that are missing, on whichever Kafka the settings name."""
+    argv = [sys.executable, "-m", "tonearm_kit.kafka.topics", "create"]
+    return Command(argv, environment.child(environment.shared(settings)), ROOT)

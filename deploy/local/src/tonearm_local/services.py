@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from tonearm_local import environment, probes
+from tonearm_local import environment, kafka, probes
 from tonearm_local.component import Command, Component, Run, StepFailed
 from tonearm_local.settings import LocalSettings
 from tonearm_local.surroundings import ROOT
@@ -26,6 +26,8 @@ def component(settings: LocalSettings, name: str) -> Component:
     async def prepare(run: Run) -> None:
         if settings.object_store_url is None:
             settings.path("objects").mkdir(parents=True, exist_ok=True)
+        if not settings.kafka_is_local:
+            await run(kafka.create_topics(settings))
         wanted, stamp = _migrations(name), settings.path("postgres", f"migrated-{name}")
         if mine and stamp.is_file() and stamp.read_text("ascii") == wanted:
             return  # two seconds of a start saved; `serve` checks the schema anyway
