@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
@@ -38,11 +38,34 @@ NOT_READY = (
 )
 """Errors that mean "not now": worth a retry with a new connection."""
 
+
+class DatabaseAway(ConnectionError):
+    """No connection to Postgres could be had: it is away, or every one is in use."""
+
+
+_OUTAGES = (
+    DatabaseAway,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+
+_ACQUIRE_TIMEOUT_S = 10.0
+
 log = get_logger(__name__)
 
 
 class SchemaMissing(RuntimeError):
     """The schema is not there, or this role may not use it."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether `error` says that Postgres is away, rather than that a statement is wrong."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)
+    return isinstance(error, _OUTAGES)
 
 
 def _encode_json(value: object) -> str:
@@ -123,13 +146,27 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Connection]:
-        """Run one transaction: commits on leaving, rolls back when an error passes through."""
-        async with self._pool.acquire(timeout=10.0) as conn, conn.transaction():
+        """Run one transaction: commits on leaving, rolls back when an error passes through.
+
+        Raises `DatabaseAway` when no connection is to be had.
+        """
+        async with self.acquire() as conn, conn.transaction():
             yield conn
 
-    def acquire(self) -> AbstractAsyncContextManager[Connection]:
-        """Borrow a connection outside a transaction: every statement commits by itself."""
-        return self._pool.acquire(timeout=10.0)
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """Borrow a connection outside a transaction: every statement commits by itself.
+
+        Raises `DatabaseAway` when no connection is to be had within 10 s.
+        """
+        try:
+            conn = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
+        except NOT_READY as error:
+            raise DatabaseAway(f"no connection to Postgres: {type(error).__name__}") from error
+        try:
+            yield conn
+        finally:
+            await self._pool.release(conn)
 
     async def ping(self) -> None:
         """Ask Postgres for a sign of life; for readiness checks."""

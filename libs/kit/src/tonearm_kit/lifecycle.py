@@ -36,26 +36,32 @@ async def wait(stop: asyncio.Event, seconds: float) -> bool:
 async def run(main: Main, *, grace_s: float) -> int:
     """Run `main` until it ends or a signal asks it to, and return the exit status.
 
-    SIGTERM or SIGINT sets the event; `main` then has `grace_s` seconds before it is cancelled
-    (status 3). An error of `main` is logged and gives status 1.
+    SIGTERM or SIGINT sets the event; `main` then has `grace_s` seconds, or until a second
+    signal, before it is cancelled (status 3). An error of `main` is logged and gives status 1.
     """
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
+
+    def signalled() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     for number in signals:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, signalled)
     try:
-        return await _supervise(main, stop, grace_s=grace_s)
+        return await _supervise(main, stop, hurry, grace_s=grace_s)
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
 
 
-async def _supervise(main: Main, stop: asyncio.Event, *, grace_s: float) -> int:
+async def _supervise(
+    main: Main, stop: asyncio.Event, hurry: asyncio.Event, *, grace_s: float
+) -> int:
     async def stopped() -> None:
         await stop.wait()
         log.info("stopping", grace_s=grace_s)
-        await asyncio.sleep(grace_s)
+        await wait(hurry, grace_s)
 
     # Not a TaskGroup: the two are raced, and which one ends first is the answer.
     work = asyncio.create_task(main(stop), name="main")  # noqa: TID251 - awaited below

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Protocol, cast
 import httpx
 import jwt
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from jwt import PyJWK
 
 from tonearm_kit.errors import AppError, Kind
@@ -219,7 +220,14 @@ def bearer_token(request: Request) -> str:
     return token.strip()
 
 
-async def current_caller(request: Request) -> Principal:
+_SCHEME = HTTPBearer(bearerFormat="JWT", scheme_name="access_token", auto_error=False)
+"""Only for the API description: it says which routes want a token."""
+
+
+async def current_caller(
+    request: Request,
+    _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)] = None,
+) -> Principal:
     """Return who calls, by the verifier that the app was created with."""
     verifier = cast("TokenVerifier | None", request.app.state.token_verifier)
     if verifier is None:

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from opentelemetry import trace
 
-from tonearm_kit.db import Database, SchemaMissing
+from tonearm_kit.db import Database, SchemaMissing, is_outage
 from tonearm_kit.dbtrace import summarize
 from tonearm_kit.testing.postgres import SCHEMA
 from tonearm_kit.testing.spans import Spans
@@ -134,6 +134,25 @@ async def test_a_late_postgres_is_waited_for(postgres_url: str) -> None:
         await opening
         server.close()
     await asyncio.gather(*pipes)
+
+
+async def test_a_cut_connection_is_an_outage_and_the_pool_recovers(database: Database) -> None:
+    async def cut_off() -> None:
+        async with database.begin() as conn, database.acquire() as other:
+            await other.execute("SELECT pg_terminate_backend($1)", conn.get_server_pid())
+            await conn.execute("SELECT 1")
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as caught:
+        await cut_off()
+    assert is_outage(caught.value)
+    await database.ping()
+
+
+async def test_wrong_sql_is_no_outage(database: Database) -> None:
+    async with database.acquire() as conn:
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            await conn.execute("SELECT nonsense FROM nowhere")
+    assert not is_outage(caught.value)
 
 
 @pytest.mark.usefixtures("table")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
 
+from tonearm_kit.db import DatabaseAway
 from tonearm_kit.errors import AppError, Kind, RemoteError
 from tonearm_kit.http import Check, create_app, problems
 from tonearm_kit.testing.spans import Spans
@@ -126,7 +127,28 @@ async def test_every_failure_is_a_problem(
 
 async def test_a_wrong_method_says_which_are_right(client: httpx.AsyncClient) -> None:
     answer = await client.delete("/v1/records/busy")
-    assert "POST" in answer.headers["allow"] or "GET" in answer.headers["allow"]
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, POST"
+
+
+async def test_a_slash_too_many_is_not_redirected(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/v1/records/busy/")).status_code == 404
+
+
+async def test_a_database_that_is_away_is_503_and_not_a_bug() -> None:
+    router = APIRouter()
+
+    @router.get("/rows")
+    async def rows() -> None:
+        raise DatabaseAway("no connection to Postgres")
+
+    app = create_app(title="t", version="1", routers=[router])
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://t"
+    ) as client:
+        answer = await client.get("/rows")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
 
 
 async def test_a_wrong_shape_says_where_without_repeating_the_value(
@@ -222,6 +244,8 @@ async def test_the_description_speaks_of_problems_only(client: httpx.AsyncClient
     assert list(responses["404"]["content"]) == [PROBLEM]
     assert "busy" in responses["429"]["description"]
     assert "/livez" not in schema["paths"]
+    mine = schema["paths"]["/v1/records/mine/all"]["get"]
+    assert mine["security"] == [{"access_token": []}]
 
 
 async def ready(app: FastAPI) -> httpx.Response:

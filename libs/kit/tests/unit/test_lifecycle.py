@@ -36,6 +36,17 @@ async def test_work_that_does_not_end_is_cancelled_after_the_grace_time() -> Non
     assert cancelled.is_set()
 
 
+async def test_a_second_signal_ends_the_grace_time() -> None:
+    async def main(stop: asyncio.Event) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0)
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10):
+        assert await lifecycle.run(main, grace_s=600) == EXIT_CUT_OFF
+
+
 async def test_an_error_is_a_failure() -> None:
     async def main(stop: asyncio.Event) -> None:
         raise ValueError("broken")

@@ -16,6 +16,7 @@ from opentelemetry.trace import Span, SpanKind, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from tonearm_kit import semconv, telemetry
+from tonearm_kit.db import is_outage
 from tonearm_kit.errors import AppError, Kind
 from tonearm_kit.grpc import deadline
 from tonearm_kit.grpc import status as statuses
@@ -167,6 +168,10 @@ async def _fail(context: Any, outcome: _Outcome, error: Exception, method: str) 
     if isinstance(error, AppError) and error.error_kind is not Kind.INTERNAL:
         outcome.status = statuses.STATUS[error.error_kind]
         await context.abort(outcome.status, error.detail, statuses.to_trailer(error))
+    if is_outage(error):
+        log.warning("the database is away", method=method, reason=type(error).__name__)
+        outcome.status = StatusCode.UNAVAILABLE
+        await context.abort(StatusCode.UNAVAILABLE, statuses.UNAVAILABLE_DETAIL)
     log.error("call failed", method=method, exc_info=error)
     outcome.status = StatusCode.INTERNAL
     await context.abort(StatusCode.INTERNAL, statuses.INTERNAL_DETAIL)

@@ -56,6 +56,7 @@ SERVER_FAULTS = frozenset(
 )
 """Statuses that the conventions count as errors of a server span."""
 
+UNAVAILABLE_DETAIL = "The service cannot answer right now."
 INTERNAL_DETAIL = "The server failed; the error has been logged."
 
 

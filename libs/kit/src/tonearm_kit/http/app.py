@@ -61,6 +61,8 @@ def create_app(
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        # A redirect would name an address behind the gateway; a wrong path is a 404.
+        redirect_slashes=False,
         # The door traces; the framework's own spans would be a second, unpinned set.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         responses={

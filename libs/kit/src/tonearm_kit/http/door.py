@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tonearm_kit import semconv, telemetry
+from tonearm_kit.db import is_outage
 from tonearm_kit.http import health, problem
 from tonearm_kit.ids import NewId, new_id
 from tonearm_kit.logs import get_logger
@@ -126,10 +127,18 @@ class Door:
         except Exception as error:
             exchange.error = type(error).__qualname__
             span.record_exception(error)
-            log.exception("request failed", method=exchange.method, path=exchange.scope["path"])
+            away = is_outage(error)
+            if away:
+                log.warning("the database is away", reason=exchange.error)
+            else:
+                log.exception("request failed", method=exchange.method, path=exchange.scope["path"])
             if exchange.status is not None or exchange.scope["type"] != "http":
                 raise  # the answer has begun: all that is left is to break the connection
-            response = problem.from_status(500, request_id=exchange.request_id)
+            response = problem.from_status(
+                503 if away else 500,
+                request_id=exchange.request_id,
+                headers={"Retry-After": "1"} if away else None,
+            )
             await response(exchange.scope, receive, observed)
 
     def _finish(self, exchange: _Exchange, span: Span) -> None:

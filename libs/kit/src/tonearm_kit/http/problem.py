@@ -9,11 +9,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from tonearm_kit.errors import AppError, Kind, problem_type
+from tonearm_kit.errors import AppError, Kind, RemoteError, problem_type
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -112,11 +114,29 @@ def from_app_error(error: AppError, *, request_id: str | None = None) -> Respons
     return problem_response(
         status=status,
         code=code,
-        title=_FRAMEWORK_CODES[500][1] if hidden else type(error).title(),
+        title=_FRAMEWORK_CODES[500][1] if hidden else _title(error),
         detail=_FRAMEWORK_CODES[500][1] if hidden else error.detail,
         request_id=request_id,
         members={} if hidden else error.members,
     )
+
+
+def _title(error: AppError) -> str:
+    """Return what the errors of this kind have in common; of another service's, what it said."""
+    return error.detail if isinstance(error, RemoteError) else type(error).title()
+
+
+def _allowed_methods(request: Request) -> str:
+    """Return every method that some route serves at this path, for `Allow`.
+
+    The framework names only those of the first route that fits the path.
+    """
+    allowed: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            allowed |= set(getattr(route, "methods", None) or ())
+    return ", ".join(sorted(allowed))
 
 
 def from_status(
@@ -161,6 +181,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
-        return from_status(
-            error.status_code, request_id=_request_id(request), headers=error.headers
-        )
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed_methods(request)
+        return from_status(error.status_code, request_id=_request_id(request), headers=headers)
