@@ -115,6 +115,10 @@ test-unit: setup ## Tests that need no stack; ARGS="-k name"
 test-integration: setup ## Tests on the real components; ARGS="-k name"
 	@$(LOCAL) test -- -m integration $(ARGS)
 
+.PHONY: chaos
+chaos: setup ## Kill everything with -9 again and again, then count what was lost or doubled; minutes
+	$(PY) -m pytest -s tests/chaos/suite.py $(ARGS)
+
 .PHONY: bench
 bench: setup ## Measure the path of an upload, the gateway and the engine
 	$(PY) -m bench $(ARGS)
