@@ -17,8 +17,9 @@ from tonearm_cli.credentials import Credentials, CredentialsFile
 from tonearm_cli.errors import CliError, NotLoggedIn, ProblemError, Unreachable
 from tonearm_cli.multipart import FileForm
 
-UPLOAD_TRIES_MAX = 4
+UPLOAD_TRIES_MAX = 8
 RETRY_AFTER_S_MAX = 30.0
+_BACKOFF_S_MAX = 8.0
 _HINTS = {
     "quota_exceeded": "Delete recordings, wait for the next period, or ask for another plan.",
     "bad_credentials": "Check e-mail address and password.",
@@ -133,7 +134,7 @@ class Api:
         that went out, and a negative number where they have to go again.
         """
         key = f'"{secrets.token_hex(16)}"'
-        for tries_left in reversed(range(UPLOAD_TRIES_MAX)):
+        for tries in range(1, UPLOAD_TRIES_MAX + 1):
             n_sent = 0
 
             def count(n_bytes: int) -> None:
@@ -148,8 +149,8 @@ class Api:
                     "POST", "/v1/audio", headers=headers, body=form.body
                 )
             except (Unreachable, ProblemError) as error:
-                wait_s = _worth_waiting_s(error)
-                if wait_s is None or tries_left == 0:
+                wait_s = _worth_waiting_s(error, tries=tries)
+                if wait_s is None or tries == UPLOAD_TRIES_MAX:
                     raise
                 sent(-n_sent)
                 await asyncio.sleep(wait_s)
@@ -248,11 +249,12 @@ def to_problem(response: httpx.Response) -> CliError:
     )
 
 
-def _worth_waiting_s(error: CliError) -> float | None:
+def _worth_waiting_s(error: CliError, *, tries: int) -> float | None:
     """Return how long to wait before the same request may succeed, None where it will not."""
+    backoff_s = min(_BACKOFF_S_MAX, 2.0 ** (tries - 1))
     if isinstance(error, Unreachable):
-        return 1.0
+        return backoff_s
     if isinstance(error, ProblemError) and error.status in {409, 429, 502, 503, 504}:
-        wait_s = 1.0 if error.retry_after_s is None else error.retry_after_s
+        wait_s = backoff_s if error.retry_after_s is None else error.retry_after_s
         return wait_s if wait_s <= RETRY_AFTER_S_MAX else None
     return None

@@ -100,7 +100,7 @@ class LibraryConformance:
         async def fail() -> None:
             async with begin() as tx:
                 await tx.audio.add(audio)
-                await tx.loose.note(make_loose("o"))
+                await tx.loose.note(make_loose("o"), now=NOW)
                 raise Undo
 
         with pytest.raises(Undo):
@@ -166,7 +166,7 @@ class LibraryConformance:
     async def test_loose_objects_are_due_in_order(self, begin: Begin) -> None:
         async with begin() as tx:
             for key, after_s in (("late", 9), ("second", -1), ("first", -2), ("third", 0)):
-                assert await tx.loose.note(make_loose(key, after_s=after_s))
+                assert await tx.loose.note(make_loose(key, after_s=after_s), now=NOW)
         async with begin() as tx:
             assert await tx.loose.take_due(now=NOW, limit=2) == ["first", "second"]
             await tx.loose.drop("first")
@@ -174,33 +174,21 @@ class LibraryConformance:
         async with begin() as tx:
             assert await tx.loose.take_due(now=NOW, limit=9) == ["third"]
 
-    async def test_a_claim_that_ran_out_gives_its_key_up(self, begin: Begin) -> None:
-        def claim(key: str, ends_s: float) -> LooseObject:
-            until = NOW + timedelta(seconds=ends_s)
-            return dataclasses.replace(make_loose(key, idempotency_key="k"), claimed_until=until)
-
-        async with begin() as tx:
-            assert await tx.loose.note(claim("dead", 5))
-            await tx.loose.end_stale_claim("k", account_id="anna", now=NOW)
-            assert not await tx.loose.note(claim("next", 5))
-            await tx.loose.renew_claim("dead", until=NOW + timedelta(seconds=9))
-        async with begin() as tx:
-            later = NOW + timedelta(seconds=8)
-            await tx.loose.end_stale_claim("k", account_id="anna", now=later)
-            assert not await tx.loose.note(claim("next", 5))
-            later = NOW + timedelta(seconds=9)
-            await tx.loose.end_stale_claim("k", account_id="bert", now=later)
-            assert not await tx.loose.note(claim("next", 5))
-            await tx.loose.end_stale_claim("k", account_id="anna", now=later)
-            assert await tx.loose.note(claim("next", 5))
-        async with begin() as tx:
-            assert await tx.loose.take_due(now=NOW, limit=9) == ["dead", "next"]
-
     async def test_two_uploads_with_one_key_do_not_run_together(self, begin: Begin) -> None:
         async with begin() as tx:
-            assert await tx.loose.note(make_loose("a", idempotency_key="k"))
-            assert not await tx.loose.note(make_loose("b", idempotency_key="k"))
-            assert await tx.loose.note(make_loose("c", idempotency_key="k", account_id="bert"))
-            assert not await tx.loose.note(make_loose("a"))
-            await tx.loose.drop("a")
-            assert await tx.loose.note(make_loose("b", idempotency_key="k"))
+
+            async def note(key: str, *, account_id: str = "anna", after_s: float = 9) -> bool:
+                loose = make_loose(key, idempotency_key="k", account_id=account_id, after_s=after_s)
+                return await tx.loose.note(loose, now=NOW)
+
+            assert await note("a")
+            assert not await note("b")
+            assert await note("c", account_id="bert")
+            assert not await note("a")
+            assert await tx.loose.drop("a")
+            assert not await tx.loose.drop("a")
+            assert await note("b", after_s=0)
+            assert await note("d"), "the time of b has come, so it does not hold the key"
+        async with begin() as tx:
+            assert await tx.loose.take_due(now=NOW, limit=9) == ["b"]
+            await tx.loose.postpone("gone", until=NOW)

@@ -94,7 +94,10 @@ class FakeLooseObjects:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def note(self, loose: LooseObject) -> bool:
+    async def note(self, loose: LooseObject, *, now: datetime) -> bool:
+        for key, other in list(self._tables.loose.items()):
+            if other.sweep_after <= now and other.account_id == loose.account_id:
+                self._tables.loose[key] = replace(other, idempotency_key=None)
         for other in self._tables.loose.values():
             same_key = other.idempotency_key == loose.idempotency_key is not None
             if other.object_key == loose.object_key or (
@@ -104,28 +107,17 @@ class FakeLooseObjects:
         self._tables.loose[loose.object_key] = loose
         return True
 
-    async def renew_claim(self, object_key: str, *, until: datetime) -> None:
-        old = self._tables.loose[object_key]
-        self._tables.loose[object_key] = replace(old, claimed_until=until)
-
-    async def end_stale_claim(
-        self, idempotency_key: str, *, account_id: str, now: datetime
-    ) -> None:
-        for loose in list(self._tables.loose.values()):
-            is_same = (loose.account_id, loose.idempotency_key) == (account_id, idempotency_key)
-            if is_same and loose.claimed_until is not None and loose.claimed_until <= now:
-                self._tables.loose[loose.object_key] = replace(loose, idempotency_key=None)
-
-    async def drop(self, object_key: str) -> None:
-        self._tables.loose.pop(object_key, None)
+    async def drop(self, object_key: str) -> bool:
+        return self._tables.loose.pop(object_key, None) is not None
 
     async def take_due(self, *, now: datetime, limit: int) -> Sequence[str]:
         due = [loose for loose in self._tables.loose.values() if loose.sweep_after <= now]
         return [loose.object_key for loose in sorted(due, key=lambda x: x.sweep_after)[:limit]]
 
     async def postpone(self, object_key: str, *, until: datetime) -> None:
-        old = self._tables.loose[object_key]
-        self._tables.loose[object_key] = replace(old, sweep_after=until)
+        if object_key in self._tables.loose:
+            old = self._tables.loose[object_key]
+            self._tables.loose[object_key] = replace(old, sweep_after=until)
 
 
 class FakeEvents:

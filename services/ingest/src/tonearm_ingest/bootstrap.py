@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from tonearm_contracts import topics
 from tonearm_ingest.adapters.auth_client import GrpcEntitlements
-from tonearm_ingest.adapters.object_store import ObstoreBlobs, open_store
+from tonearm_ingest.adapters.object_store import ObstoreBlobs, local_folder, open_store
 from tonearm_ingest.adapters.postgres import PostgresLibrary
 from tonearm_ingest.adapters.probe_child import ProbeLimits
 from tonearm_ingest.adapters.prober import ProcessProber
@@ -123,6 +123,7 @@ def open_blobs(settings: Settings) -> ObstoreBlobs:
         part_size_bytes=settings.upload_part_size_bytes,
         parts_in_flight_max=settings.upload_parts_in_flight_max,
         read_size_bytes=settings.download_piece_size_bytes,
+        folder=local_folder(settings.object_store_url),
     )
 
 
@@ -140,8 +141,7 @@ def make_app(parts: Parts) -> FastAPI:
             size_bytes_max=settings.upload_size_bytes_max,
             filename_chars_max=settings.filename_chars_max,
             duration_s_max=settings.upload_duration_s_max,
-            sweep_grace_s=settings.sweep_grace_s,
-            claim_s=settings.upload_claim_s,
+            lease_s=settings.upload_lease_s,
         ),
     )
     office = http.Office(

@@ -56,13 +56,6 @@ class Settings(BaseServiceSettings):
     upload_idle_s_max: float = Field(
         30.0, gt=0, le=600, description="Longest wait for the next bytes of an upload, in seconds."
     )
-    upload_claim_s: float = Field(
-        60.0,
-        ge=5,
-        le=3600,
-        description="How long an upload without a sign of life keeps its Idempotency-Key, in"
-        " seconds; more than the longest wait for the next bytes.",
-    )
     uploads_concurrent_max: int = Field(
         16, ge=1, le=1000, description="Uploads that this process takes at the same time."
     )
@@ -116,16 +109,19 @@ class Settings(BaseServiceSettings):
         description="How long a quota reservation waits for its analysis, in seconds.",
     )
     sweep_interval_s: float = Field(
-        60.0, gt=0, le=3600, description="Time between two sweeps of ownerless objects, in seconds."
+        30.0, gt=0, le=3600, description="Time between two sweeps of ownerless objects, in seconds."
     )
     sweep_objects_max: int = Field(
         100, ge=1, le=10_000, description="Objects that one sweep removes at most."
     )
-    sweep_grace_s: float = Field(
-        600.0,
-        ge=0,
-        le=24 * 3600,
-        description="Time beyond the longest upload until its unfinished object goes, in seconds.",
+    upload_lease_s: float = Field(
+        20.0,
+        ge=3,
+        le=3600,
+        description=(
+            "Time without a sign of life after which an upload is dead, in seconds: its"
+            " Idempotency-Key is free again and its unfinished object is removed."
+        ),
     )
     sweep_retry_after_s: float = Field(
         300.0, gt=0, le=24 * 3600, description="Wait after a failed removal, in seconds."

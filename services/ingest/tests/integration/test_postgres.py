@@ -38,7 +38,7 @@ async def test_sweepers_side_by_side_do_not_wait_for_each_other(
 ) -> None:
     async with library.begin() as tx:
         for key in "abc":
-            await tx.loose.note(make_loose(key))
+            await tx.loose.note(make_loose(key), now=NOW)
     async with library.begin() as one, library.begin() as two:
         assert len(await one.loose.take_due(now=NOW, limit=2)) == 2
         assert len(await two.loose.take_due(now=NOW, limit=2)) == 1

@@ -174,7 +174,7 @@ async def test_a_client_that_goes_away_leaves_nothing(served: Served) -> None:
         await arrived.wait()
         posting.cancel()
     async with asyncio.timeout(10):
-        while served.files():  # noqa: ASYNC110 - another process removes them
+        while served.files():
             await asyncio.sleep(0.05)
     assert (await served.client.get("/v1/audio")).json()["items"] == []
 

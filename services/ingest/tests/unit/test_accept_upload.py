@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -21,6 +23,7 @@ from tonearm_ingest.domain.errors import (
     StoreUnavailable,
     UnsupportedAudio,
     UploadInProgress,
+    UploadLost,
     UploadStalled,
 )
 from tonearm_ingest.usecases.accept_upload import AcceptUpload, UploadLimits, accept_upload
@@ -159,7 +162,7 @@ async def test_when_the_store_is_away_the_note_stays_for_the_sweeper() -> None:
     with pytest.raises(StoreUnavailable):
         await world.upload()
     (note,) = world.library.tables.loose.values()
-    assert note.sweep_after == world.clock.now() + timedelta(seconds=120)
+    assert note.sweep_after == world.clock.now() + timedelta(seconds=60)
     assert not world.library.rows
     assert not world.library.tables.events
 
@@ -167,7 +170,7 @@ async def test_when_the_store_is_away_the_note_stays_for_the_sweeper() -> None:
 async def test_an_upload_that_takes_too_long_is_cut_off() -> None:
     world = World()
     world.limits = UploadLimits(
-        size_bytes_max=100, filename_chars_max=40, duration_s_max=0.0, sweep_grace_s=0.0
+        size_bytes_max=100, filename_chars_max=40, duration_s_max=0.0, lease_s=9.0
     )
     with pytest.raises(UploadStalled):
         await world.upload()
@@ -212,50 +215,57 @@ async def test_a_key_that_is_still_running_is_a_conflict() -> None:
     world.library.tables.loose["x"] = LooseObject(
         object_key="x",
         account_id="anna",
-        sweep_after=world.clock.now(),
+        sweep_after=world.clock.now() + timedelta(seconds=1),
         idempotency_key="k1",
     )
     with pytest.raises(UploadInProgress):
         await world.upload(key="k1")
 
 
-async def test_the_key_of_an_upload_that_died_is_free_after_its_claim() -> None:
+async def test_a_key_whose_upload_died_is_taken_over() -> None:
     world = World()
     world.library.tables.loose["x"] = LooseObject(
         object_key="x",
         account_id="anna",
-        sweep_after=world.clock.now() + timedelta(hours=1),
+        sweep_after=world.clock.now(),
         idempotency_key="k1",
-        claimed_until=world.clock.now() + timedelta(seconds=60),
     )
-    with pytest.raises(UploadInProgress):
-        await world.upload(key="k1")
-    world.clock.advance(60)
     assert not (await world.upload(key="k1")).is_replay
     assert list(world.library.tables.loose) == ["x"]
 
 
-async def test_an_upload_that_goes_on_keeps_its_key() -> None:
+async def test_an_upload_keeps_saying_that_it_lives() -> None:
+    world = World()
+    world.limits = replace(world.limits, lease_s=0.03)
+    moved = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield WAV
+        (first,) = world.library.tables.loose.values()
+        world.clock.advance(1)
+        while world.library.tables.loose[first.object_key] == first:
+            await asyncio.sleep(0)
+        moved.set()
+
+    cmd = AcceptUpload(caller=ANNA, filename="a.wav", chunks=slow(), declared_size_bytes=None)
+    async with asyncio.timeout(10):
+        await accept_upload(cmd, intake=world.intake)
+    assert moved.is_set()
+
+
+async def test_an_upload_that_was_swept_meanwhile_is_not_recorded() -> None:
     world = World()
 
     async def slow() -> AsyncIterator[bytes]:
-        for byte in WAV:
-            world.clock.advance(20)
-            yield bytes([byte])
-            (note,) = world.library.tables.loose.values()
-            assert note.claimed_until is not None
-            assert note.claimed_until > world.clock.now()
+        yield WAV
+        world.library.tables.loose.clear()
 
-    await accept_upload(
-        AcceptUpload(
-            caller=ANNA,
-            filename="a.wav",
-            chunks=slow(),
-            declared_size_bytes=None,
-            idempotency_key="k1",
-        ),
-        intake=world.intake,
-    )
+    with pytest.raises(UploadLost):
+        await accept_upload(
+            AcceptUpload(caller=ANNA, filename="a.wav", chunks=slow(), declared_size_bytes=None),
+            intake=world.intake,
+        )
+    assert world.is_untouched
 
 
 async def test_a_failed_upload_frees_its_key() -> None:

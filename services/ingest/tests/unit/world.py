@@ -37,7 +37,7 @@ class World:
         self.clock = FixedClock()
         self.new_id = CountingIds()
         self.limits = UploadLimits(
-            size_bytes_max=10_000, filename_chars_max=40, duration_s_max=60.0, sweep_grace_s=60.0
+            size_bytes_max=10_000, filename_chars_max=40, duration_s_max=60.0, lease_s=60.0
         )
 
     @property

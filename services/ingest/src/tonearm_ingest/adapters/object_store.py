@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -39,6 +41,12 @@ def open_store(url: str, *, timeout_s: float = 30.0, retries_max: int = 3) -> Ob
     return from_url(url, **options)
 
 
+def local_folder(url: str) -> Path | None:
+    """Return the folder of a store of local files, None for any other store."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
 class ObstoreBlobs:
     """Port `Blobs`.
 
@@ -53,7 +61,9 @@ class ObstoreBlobs:
         part_size_bytes: int,
         parts_in_flight_max: int,
         read_size_bytes: int,
+        folder: Path | None = None,
     ) -> None:
+        self._folder = folder
         self._store = store
         self._part_size_bytes = part_size_bytes
         self._parts_in_flight_max = parts_in_flight_max
@@ -74,7 +84,15 @@ class ObstoreBlobs:
             raise StoreUnavailable from error
 
     async def delete(self, object_key: str) -> None:
-        """Delete; local files say when one is missing, S3 does not."""
+        """Delete; local files say when one is missing, S3 does not.
+
+        A process that was killed leaves the file that it was writing under `<name>#1`, which
+        the store itself never shows. S3 keeps such parts too; there a lifecycle rule of the
+        bucket (AbortIncompleteMultipartUpload) removes them.
+        """
+        if self._folder is not None:
+            staged = self._folder / f"{object_key}#1"
+            await asyncio.to_thread(staged.unlink, missing_ok=True)
         try:
             await obstore.delete_async(self._store, object_key)
         except FileNotFoundError:

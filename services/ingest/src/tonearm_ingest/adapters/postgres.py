@@ -158,45 +158,33 @@ class PostgresLooseObjects:
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
 
-    async def note(self, loose: LooseObject) -> bool:
+    async def note(self, loose: LooseObject, *, now: datetime) -> bool:
         """Insert; a note with the same idempotency key means that another upload is running."""
+        await self._conn.execute(
+            """
+            UPDATE loose_object SET idempotency_key = NULL
+            WHERE account_id = $1 AND idempotency_key = $2 AND sweep_after <= $3
+            """,
+            loose.account_id,
+            loose.idempotency_key,
+            now,
+        )
         tag = await self._conn.execute(
             """
-            INSERT INTO loose_object
-                (object_key, account_id, idempotency_key, sweep_after, claimed_until)
-            VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+            INSERT INTO loose_object (object_key, account_id, idempotency_key, sweep_after)
+            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
             """,
             loose.object_key,
             loose.account_id,
             loose.idempotency_key,
             loose.sweep_after,
-            loose.claimed_until,
         )
         return tag == "INSERT 0 1"
 
-    async def renew_claim(self, object_key: str, *, until: datetime) -> None:
-        """Move the end of the claim."""
-        await self._conn.execute(
-            "UPDATE loose_object SET claimed_until = $2 WHERE object_key = $1", object_key, until
-        )
-
-    async def end_stale_claim(
-        self, idempotency_key: str, *, account_id: str, now: datetime
-    ) -> None:
-        """Clear the key of a note whose claim has run out."""
-        await self._conn.execute(
-            """
-            UPDATE loose_object SET idempotency_key = NULL
-            WHERE account_id = $1 AND idempotency_key = $2 AND claimed_until <= $3
-            """,
-            account_id,
-            idempotency_key,
-            now,
-        )
-
-    async def drop(self, object_key: str) -> None:
-        """Delete the note."""
-        await self._conn.execute("DELETE FROM loose_object WHERE object_key = $1", object_key)
+    async def drop(self, object_key: str) -> bool:
+        """Delete the note, waiting for a sweeper that holds it."""
+        tag = await self._conn.execute("DELETE FROM loose_object WHERE object_key = $1", object_key)
+        return tag == "DELETE 1"
 
     async def take_due(self, *, now: datetime, limit: int) -> Sequence[str]:
         """Select due notes, skipping what another sweeper holds."""

@@ -71,6 +71,14 @@ class UploadStalled(AppError):
     retryable: ClassVar[bool] = True
 
 
+class UploadLost(AppError):
+    """The upload was given up for dead before it was done; send the file again."""
+
+    code: ClassVar[str] = "upload_lost"
+    kind: ClassVar[Kind] = Kind.UNAVAILABLE
+    retryable: ClassVar[bool] = True
+
+
 class TooManyUploads(AppError):
     """Too many uploads run at this moment; try again shortly."""
 

@@ -34,8 +34,10 @@ from tonearm_ingest.domain.errors import (
     TooManyUploads,
     UnsupportedAudio,
     UploadInProgress,
+    UploadLost,
     UploadStalled,
 )
+from tonearm_ingest.domain.formats import MEDIA_TYPES
 from tonearm_ingest.entrypoints.download import download_response
 from tonearm_ingest.entrypoints.multipart import MultipartFile
 from tonearm_ingest.entrypoints.views import AudioView, PageView
@@ -67,7 +69,12 @@ _FORM = {
         },
     }
 }
-_BYTES = {"content": {"application/octet-stream": {"schema": {"format": "binary"}}}}
+_BYTES = {
+    "content": {
+        kind: {"schema": {"type": "string", "format": "binary"}}
+        for kind in sorted(set(MEDIA_TYPES.values()))
+    }
+}
 
 
 def _possible_id(value: str) -> str:
@@ -173,6 +180,7 @@ def _add_upload(router: APIRouter, office: Office) -> None:
             EntitlementsUnavailable,
             StoreUnavailable,
             TooManyUploads,
+            UploadLost,
         ),
     )
     async def post_audio(

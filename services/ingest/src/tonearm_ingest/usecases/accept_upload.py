@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from tonearm_contracts import topics
 from tonearm_contracts.events import AnalysisRequested, AudioUploaded
@@ -20,6 +20,7 @@ from tonearm_ingest.domain.errors import (
     IdempotencyKeyReused,
     NotAudio,
     UploadInProgress,
+    UploadLost,
     UploadStalled,
 )
 from tonearm_ingest.usecases.ports import (
@@ -68,10 +69,8 @@ class UploadLimits:
     filename_chars_max: int
     duration_s_max: float
     """A slower client is cut off."""
-    sweep_grace_s: float
-    """How long after `duration_s_max` an unfinished object may be removed."""
-    claim_s: float = 60.0
-    """How long an upload that shows no sign of life keeps its Idempotency-Key."""
+    lease_s: float
+    """An upload that gave no sign of life for so long is dead, and its object removed."""
 
 
 @dataclass(slots=True)
@@ -186,18 +185,42 @@ async def _take_in(
     audio_id = intake.new_id()
     key = object_key(cmd.caller.account_id, audio_id)
     await _note(cmd, key, intake)
+    outcome: Audio | Exception
+    async with asyncio.TaskGroup() as tasks:
+        beating = tasks.create_task(_beat(key, intake))
+        try:
+            outcome = await _store(
+                cmd, intake, audio_id=audio_id, flags=flags, size_bytes_max=size_bytes_max
+            )
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group
+            outcome = error
+        beating.cancel()
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+async def _store(
+    cmd: AcceptUpload,
+    intake: Intake,
+    *,
+    audio_id: str,
+    flags: frozenset[str],
+    size_bytes_max: int,
+) -> Audio:
+    key = object_key(cmd.caller.account_id, audio_id)
     try:
         tally = _Tally(size_bytes_max=size_bytes_max)
-        await intake.blobs.save(key, tally.over(_claiming(cmd, key, intake)))
-        await _renew_claim(cmd, key, intake)
+        await intake.blobs.save(key, tally.over(cmd.chunks))
         properties = await intake.prober.probe(
             key, size_bytes=tally.size_bytes, format=tally.format or ""
         )
         audio = await _build(cmd, intake, audio_id=audio_id, tally=tally, properties=properties)
         is_priority = cmd.caller.plan == "premium" and PRIORITY_FLAG in flags
         async with intake.begin() as tx:
+            if not await tx.loose.drop(key):
+                raise UploadLost(retry_after_s=1)
             await tx.audio.add(audio)
-            await tx.loose.drop(key)
             await _announce(tx, audio, is_priority=is_priority)
     except BaseException:
         # Also when the client went away: the note stays only if this cannot be finished.
@@ -206,45 +229,34 @@ async def _take_in(
     return audio
 
 
-async def _claiming(cmd: AcceptUpload, key: str, intake: Intake) -> AsyncIterator[bytes]:
-    """Pass the chunks on; while they come, the Idempotency-Key stays claimed."""
-    renewed_s = intake.clock.monotonic_s()
-    async for chunk in cmd.chunks:
-        if intake.clock.monotonic_s() - renewed_s >= intake.limits.claim_s / 4:
-            await _renew_claim(cmd, key, intake)
-            renewed_s = intake.clock.monotonic_s()
-        yield chunk
-
-
-async def _renew_claim(cmd: AcceptUpload, key: str, intake: Intake) -> None:
-    if cmd.idempotency_key is not None:
-        async with intake.begin() as tx:
-            await tx.loose.renew_claim(key, until=_claim_end(intake))
-
-
-def _claim_end(intake: Intake) -> datetime:
-    return intake.clock.now() + timedelta(seconds=intake.limits.claim_s)
-
-
 async def _note(cmd: AcceptUpload, key: str, intake: Intake) -> None:
-    limits = intake.limits
-    sweep_after_s = limits.duration_s_max + limits.sweep_grace_s
+    now = intake.clock.now()
     async with intake.begin() as tx:
-        if cmd.idempotency_key is not None:
-            await tx.loose.end_stale_claim(
-                cmd.idempotency_key, account_id=cmd.caller.account_id, now=intake.clock.now()
-            )
         is_alone = await tx.loose.note(
             LooseObject(
                 object_key=key,
                 account_id=cmd.caller.account_id,
-                sweep_after=intake.clock.now() + timedelta(seconds=sweep_after_s),
+                sweep_after=now + timedelta(seconds=intake.limits.lease_s),
                 idempotency_key=cmd.idempotency_key,
-                claimed_until=_claim_end(intake),
-            )
+            ),
+            now=now,
         )
     if not is_alone:
         raise UploadInProgress(retry_after_s=5)
+
+
+async def _beat(key: str, intake: Intake) -> None:
+    """Say from time to time that the upload lives.
+
+    A beat that fails matters only if the note is gone in the end, which is looked at there.
+    """
+    lease_s = intake.limits.lease_s
+    while True:
+        await asyncio.sleep(lease_s / 3)
+        with contextlib.suppress(Exception):
+            async with intake.begin() as tx:
+                until = intake.clock.now() + timedelta(seconds=lease_s)
+                await tx.loose.postpone(key, until=until)
 
 
 async def _build(

@@ -61,7 +61,8 @@ async def forget_account(
 async def _remove(tx: Transaction, audio: Audio, *, at: datetime) -> None:
     await tx.audio.remove(audio, at=at)
     await tx.loose.note(
-        LooseObject(object_key=audio.object_key, account_id=audio.account_id, sweep_after=at)
+        LooseObject(object_key=audio.object_key, account_id=audio.account_id, sweep_after=at),
+        now=at,
     )
     await tx.events.add(
         AudioDeleted(audio_id=audio.id, account_id=audio.account_id), correlation_id=audio.job_id

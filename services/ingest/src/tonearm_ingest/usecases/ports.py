@@ -26,15 +26,14 @@ class LooseObject:
     """An object in the store that no recording owns: not yet, or not any more.
 
     Whoever writes or abandons bytes leaves this note first; what is still noted at `sweep_after`
-    is removed. So a crash at any point leaves nothing behind. Its idempotency key is taken
-    until `claimed_until`; None means as long as the note is there.
+    is removed. A running upload keeps moving that time, so a crash at any point leaves nothing
+    behind for long, and frees its idempotency key as soon.
     """
 
     object_key: str
     account_id: str
     sweep_after: datetime
     idempotency_key: str | None = None
-    claimed_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,28 +88,20 @@ class AudioRows(Protocol):
 class LooseObjects(Protocol):
     """The notes on ownerless objects, inside one transaction."""
 
-    async def note(self, loose: LooseObject) -> bool:
-        """Write the note; False where another upload with the same idempotency key is running."""
+    async def note(self, loose: LooseObject, *, now: datetime) -> bool:
+        """Write the note; False where another upload with the same idempotency key is running.
 
-    async def renew_claim(self, object_key: str, *, until: datetime) -> None:
-        """Hold the note's idempotency key until then: its upload goes on."""
-
-    async def end_stale_claim(
-        self, idempotency_key: str, *, account_id: str, now: datetime
-    ) -> None:
-        """Take the key from an upload whose claim has run out; its object is left to the sweeper.
-
-        Should that upload still be alive, it fails when it wants to be recorded.
+        One whose time has come is not running any more, and its key is taken over.
         """
 
-    async def drop(self, object_key: str) -> None:
-        """Remove the note: the object has an owner now, or is gone."""
+    async def drop(self, object_key: str) -> bool:
+        """Remove the note: the object has an owner now, or is gone. False: it was not there."""
 
     async def take_due(self, *, now: datetime, limit: int) -> Sequence[str]:
         """Return keys of objects to remove, locked until the transaction ends."""
 
     async def postpone(self, object_key: str, *, until: datetime) -> None:
-        """Try this one again later."""
+        """Move the time of a note, if it is still there."""
 
 
 class Events(Protocol):

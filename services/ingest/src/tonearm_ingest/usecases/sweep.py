@@ -35,7 +35,7 @@ async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits
             except AppError:
                 until = now + timedelta(seconds=limits.retry_after_s)
                 await tx.loose.postpone(key, until=until)
-                continue
+                break  # a store that is away now is away for the next one, too
             await tx.loose.drop(key)
             n_removed += 1
         await tx.audio.forget_removed(before=now - timedelta(seconds=limits.removed_kept_s))
