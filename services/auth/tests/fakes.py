@@ -50,6 +50,9 @@ class FakeAccounts:
     async def save(self, account: Account) -> None:
         self.rows[account.id] = account
 
+    async def delete(self, account_id: str) -> None:
+        del self.rows[account_id]
+
     async def search(
         self, *, email_part: str | None, after_id: str | None, limit: int
     ) -> Sequence[Account]:

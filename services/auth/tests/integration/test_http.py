@@ -6,15 +6,21 @@ import asyncio
 import hmac
 import json
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from jwt import PyJWKSet
+from jwt.algorithms import ECAlgorithm
 
+from services.auth.tests.integration.conftest import client_of
 from tonearm_auth.bootstrap import Parts, make_app
 from tonearm_auth.usecases.administer import make_admin
+from tonearm_kit.db import Connection
+from tonearm_kit.idempotency import Claim, PostgresIdempotency, Reply
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
 
 pytestmark = pytest.mark.integration
@@ -118,6 +124,17 @@ def _signed_with_the_public_key(
     return b".".join([*parts, urlsafe_b64encode(digest).rstrip(b"=")]).decode()
 
 
+def _signed_by_a_stranger(header: dict[str, Any], claims: dict[str, Any]) -> str:
+    """Return a token that brings its own key along, and says where to find more."""
+    key = generate_private_key(SECP256R1())
+    named = {
+        "jwk": json.loads(ECAlgorithm.to_jwk(key.public_key())),
+        "jku": "https://evil.example/jwks.json",
+        "x5u": "https://evil.example/cert.pem",
+    }
+    return jwt.encode(claims, key, algorithm="ES256", headers={**header, **named})
+
+
 async def test_forged_tokens_open_nothing(parts: Parts, http: httpx.AsyncClient) -> None:
     await register(http)
     tokens = await log_in(http)
@@ -129,6 +146,7 @@ async def test_forged_tokens_open_nothing(parts: Parts, http: httpx.AsyncClient)
     forged = [
         jwt.encode(claims, key="", algorithm="none", headers=header),
         _signed_with_the_public_key({**header, "alg": "HS256"}, claims, key=public.encode()),
+        _signed_by_a_stranger(header, claims),
         f"{head}.{body}.",
         f"{head}.{body}.{'A' * len(signature)}",
         f"{head}.{jwt.encode(claims | {'admin': True}, 'x' * 32).split('.')[1]}.{signature}",
@@ -212,6 +230,43 @@ async def test_a_repeated_registration_is_answered_again(http: httpx.AsyncClient
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     without = await register(http)
     assert (without.status_code, without.json()["code"]) == (409, "email_taken")
+
+
+class _DyingIdempotency(PostgresIdempotency):
+    """The keys of a process that is killed right after its work was committed."""
+
+    async def complete(self, claim: Claim, reply: Reply, *, conn: Connection | None = None) -> None:
+        if conn is None:
+            raise RuntimeError("killed")
+        await super().complete(claim, reply, conn=conn)
+
+    async def abandon(self, claim: Claim) -> None:
+        raise RuntimeError("killed")
+
+
+async def test_an_answer_is_stored_with_the_account_it_tells_of(
+    parts: Parts, http: httpx.AsyncClient
+) -> None:
+    dying = replace(parts, idempotency=_DyingIdempotency(parts.db, clock=parts.clock))
+    async with client_of(dying) as killed:
+        assert (await register(killed, **{"Idempotency-Key": '"k"'})).status_code == 500
+    again = await register(http, **{"Idempotency-Key": '"k"'})
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+
+
+async def test_a_deleted_account_is_gone(parts: Parts, http: httpx.AsyncClient) -> None:
+    made = await register(http)
+    tokens = await log_in(http)
+    mine = bearer(tokens)
+    wrong = await http.post("/v1/auth/me/delete", json={"password": "no"}, headers=mine)
+    assert wrong.status_code == 401
+    gone = await http.post("/v1/auth/me/delete", json={"password": PASSWORD}, headers=mine)
+    assert gone.status_code == 204
+    assert (await http.get("/v1/auth/me", headers=mine)).status_code == 401
+    assert (await refresh(http, tokens["refresh_token"])).status_code == 401
+    told = await events(parts)
+    assert told[-1] == ("tonearm.account.deleted.v1", {"account_id": made.json()["id"]})
+    assert (await register(http)).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,12 @@ class PostgresTx:
         self.flags = PostgresFlags(conn)
         self.quotas = PostgresQuotas(conn)
         self.audit = PostgresAudit(conn)
-        self._conn = conn
+        self.conn = conn
         self._outbox = outbox
 
     async def announce(self, event: EventData) -> None:
         """Put an event into the outbox of this transaction."""
-        await self._outbox.add(self._conn, event)
+        await self._outbox.add(self.conn, event)
 
 
 def begin_on(db: Database, *, outbox: Outbox) -> Begin:

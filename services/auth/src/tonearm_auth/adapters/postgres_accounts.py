@@ -62,6 +62,10 @@ class PostgresAccounts:
             *_values(account),
         )
 
+    async def delete(self, account_id: str) -> None:
+        """Delete the account with its sessions, overrides and quota."""
+        await self._conn.execute("DELETE FROM accounts WHERE id = $1", account_id)
+
     async def search(
         self, *, email_part: str | None, after_id: str | None, limit: int
     ) -> Sequence[Account]:

@@ -19,7 +19,6 @@ from tonearm_auth.bootstrap.parts import (
     SOURCE,
     Parts,
     maintain,
-    open_database,
     open_parts,
     rotate,
 )
@@ -40,6 +39,7 @@ from tonearm_kit.kafka import KafkaProducer
 from tonearm_kit.lifecycle import every, keep_running
 from tonearm_kit.migrations import migrate as migrate_schema
 from tonearm_kit.outbox import Outbox, OutboxRelay
+from tonearm_kit.wiring import open_database
 
 __all__ = [
     "COMPONENTS",
@@ -56,13 +56,13 @@ __all__ = [
 
 async def migrate(settings: Settings) -> list[str]:
     """Apply what the schema lacks; returns the labels of the files that ran."""
-    async with open_database(settings) as db:
+    async with open_database(settings, service="auth") as db:
         return await migrate_schema(db, COMPONENTS)
 
 
 async def make_admin(settings: Settings, email: str) -> str:
     """Make an account a superuser and return its id. Raise `AccountNotFound`, `EmailInvalid`."""
-    async with open_database(settings) as db:
+    async with open_database(settings, service="auth") as db:
         clock = SystemClock()
         begin = begin_on(db, outbox=Outbox(source=SOURCE, clock=clock, new_id=new_id))
         account = await administer.make_admin(

@@ -27,12 +27,15 @@ from tonearm_auth.entrypoints import (
 from tonearm_auth.usecases import administer, browse, reserve_quota, sessions
 from tonearm_auth.usecases.change_password import change_password
 from tonearm_auth.usecases.check_rate import throttle_login
+from tonearm_auth.usecases.delete_account import delete_account
 from tonearm_auth.usecases.evaluate_flags import evaluate_flag, evaluate_flags
 from tonearm_auth.usecases.log_in import log_in
+from tonearm_auth.usecases.ports import Tx
 from tonearm_auth.usecases.refresh import refresh
 from tonearm_auth.usecases.register import register
 from tonearm_kit import http as kit_http
 from tonearm_kit.http import Check
+from tonearm_kit.idempotency import Claim, Reply
 from tonearm_kit.kafka import ConsumerRunner
 from tonearm_kit.tokens import TokenVerifier
 
@@ -119,10 +122,18 @@ def make_auth_door(parts: Parts) -> http_auth.AuthDoor:
         end_session=partial(sessions.end_session, begin=begin, clock=clock),
         end_all_sessions=partial(sessions.end_all_sessions, begin=begin, clock=clock),
         usage=partial(reserve_quota.quote, begin=begin, clock=clock),
+        delete_account=partial(delete_account, begin=begin, passwords=parts.passwords, clock=clock),
         idempotency=parts.idempotency,
+        complete=partial(_complete, parts),
         fingerprint_secret=parts.vault.derive("fingerprints"),
         trusted_hops=settings.trusted_hops,
     )
+
+
+async def _complete(parts: Parts, tx: Tx, claim: Claim, reply: Reply) -> None:
+    if not isinstance(tx, PostgresTx):
+        raise TypeError("an answer is stored in Postgres, with the work that it tells of")
+    await parts.idempotency.complete(claim, reply, conn=tx.conn)
 
 
 def make_admin_door(parts: Parts) -> http_admin.AdminDoor:

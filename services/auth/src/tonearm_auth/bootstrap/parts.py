@@ -25,6 +25,7 @@ from tonearm_kit.idempotency import PostgresIdempotency
 from tonearm_kit.ids import NewId, new_id
 from tonearm_kit.migrations import KIT, Component, wait_for_schema
 from tonearm_kit.outbox import Outbox
+from tonearm_kit.wiring import open_database
 
 SOURCE = "/tonearm/auth"
 COMPONENTS: tuple[Component, ...] = (KIT, ("auth", files("tonearm_auth") / "migrations"))
@@ -61,7 +62,7 @@ async def open_parts(
         passes=settings.argon2_passes,
         lanes=settings.argon2_lanes,
     )
-    async with open_database(settings) as db:
+    async with open_database(settings, service="auth") as db:
         if wait_for_migrations:
             await wait_for_schema(db, COMPONENTS, timeout_s=settings.database_wait_s)
         outbox = Outbox(source=SOURCE, clock=clock, new_id=new_id)
@@ -133,21 +134,6 @@ async def rotate(parts: Parts, *, is_forced: bool = False) -> list[StoredKey]:
     )
     parts.ring.load(keys)
     return list(keys)
-
-
-@asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Open the pool that the settings name."""
-    async with Database.open(
-        settings.database_url,
-        schema=settings.database_schema,
-        size_max=settings.database_pool_size_max,
-        statement_timeout_s=settings.database_statement_timeout_s,
-        lock_timeout_s=settings.database_lock_timeout_s,
-        wait_s=settings.database_wait_s,
-        application_name="auth",
-    ) as db:
-        yield db
 
 
 def _open_vault(settings: Settings) -> Vault:

@@ -35,6 +35,12 @@ class RefreshRejected(AppError):
     code, kind = "refresh_rejected", Kind.UNAUTHENTICATED
 
 
+class RefreshReused(RefreshRejected):
+    """The refresh token is unknown, expired, ended or was used before; log in again."""
+
+    # The same words and code: only our own log tells a theft from an old token.
+
+
 class SessionEnded(AppError):
     """The session of this token has ended; log in again."""
 

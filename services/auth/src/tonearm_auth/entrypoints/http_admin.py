@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from tonearm_auth.domain import errors
 from tonearm_auth.domain.account import Account, Plan
@@ -43,7 +43,7 @@ class _Body(BaseModel):
 class FlagBody(_Body):
     """The whole rules of a flag."""
 
-    is_enabled: bool
+    is_enabled: StrictBool
     audience: Audience
     percentage: Annotated[int, Field(ge=0, le=100, strict=True)]
 
@@ -51,16 +51,16 @@ class FlagBody(_Body):
 class OverrideBody(_Body):
     """The account's own value."""
 
-    value: Annotated[bool, Field(strict=True)]
+    value: StrictBool
 
 
 class AccountBody(_Body):
     """What to change; what is left out or null stays."""
 
     plan: Plan | None = None
-    is_beta: bool | None = None
-    is_active: bool | None = None
-    is_superuser: bool | None = None
+    is_beta: StrictBool | None = None
+    is_active: StrictBool | None = None
+    is_superuser: StrictBool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

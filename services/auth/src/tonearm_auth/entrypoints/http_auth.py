@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from tonearm_auth.domain import errors
 from tonearm_auth.domain.account import Account
@@ -25,12 +25,17 @@ from tonearm_auth.entrypoints.views import (
 from tonearm_auth.usecases.caller import Caller
 from tonearm_auth.usecases.change_password import ChangePassword
 from tonearm_auth.usecases.log_in import LogIn
+from tonearm_auth.usecases.ports import Tx
 from tonearm_auth.usecases.register import Register
 from tonearm_auth.usecases.reserve_quota import QuotaStanding
 from tonearm_auth.usecases.tokens import TokenPair
 from tonearm_kit import tokens
+from tonearm_kit.errors import AppError
 from tonearm_kit.http import problems
 from tonearm_kit.idempotency import Claim, IdempotencyStore, Reply, once
+from tonearm_kit.logs import get_logger
+
+log = get_logger(__name__)
 
 _PASSWORD_CHARS_MAX = 1024
 _USER_AGENT_CHARS_MAX = 300
@@ -70,19 +75,28 @@ class PasswordBody(_Body):
 
     current_password: Password
     new_password: Password
-    end_other_sessions: bool = True
+    end_other_sessions: StrictBool = True
+
+
+class DeleteBody(_Body):
+    """The password, as a proof that it is really meant."""
+
+    password: Password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthDoor:
     """The use cases behind the routes."""
 
-    register: Callable[[Register], Awaitable[Account]]
+    register: Callable[..., Awaitable[Account]]
+    complete: Callable[[Tx, Claim, Reply], Awaitable[None]]
+    """Stores the answer to an `Idempotency-Key` in the transaction of the work itself."""
     log_in: Callable[[LogIn], Awaitable[TokenPair]]
     refresh: Callable[[str], Awaitable[TokenPair]]
     log_out: Callable[[Caller], Awaitable[None]]
     get_me: Callable[[Caller], Awaitable[Account]]
     change_password: Callable[[Caller, ChangePassword], Awaitable[None]]
+    delete_account: Callable[..., Awaitable[None]]
     list_sessions: Callable[[Caller], Awaitable[Sequence[Session]]]
     end_session: Callable[..., Awaitable[None]]
     end_all_sessions: Callable[..., Awaitable[int]]
@@ -120,12 +134,13 @@ def _add_entry_routes(router: APIRouter, door: AuthDoor) -> None:
     async def post_register(request: Request, body: RegisterBody) -> Response:
         """Open an account. Honours `Idempotency-Key`."""
 
-        async def work(_claim: Claim | None) -> Reply:
-            account = await door.register(
-                Register(email=body.email, password=body.password, full_name=body.full_name)
-            )
-            view = AccountView.of(account).model_dump(mode="json")
-            return Reply(201, view, {"Location": "/v1/auth/me"})
+        async def work(claim: Claim | None) -> Reply:
+            async def recorded(tx: Tx, account: Account) -> None:
+                if claim is not None:
+                    await door.complete(tx, claim, _created(account))
+
+            cmd = Register(email=body.email, password=body.password, full_name=body.full_name)
+            return _created(await door.register(cmd, recorded=recorded))
 
         digest = hmac.digest(door.fingerprint_secret, body.model_dump_json().encode(), "sha256")
         owner = hmac.digest(door.fingerprint_secret, body.email.lower().encode(), "sha256").hex()
@@ -138,19 +153,25 @@ def _add_entry_routes(router: APIRouter, door: AuthDoor) -> None:
     )
     async def post_login(request: Request, response: Response, body: LoginBody) -> TokensView:
         """Open a session."""
-        found = await door.log_in(
-            LogIn(
-                email=body.email,
-                password=body.password,
-                client=client_of(request, trusted_hops=door.trusted_hops),
+        client = client_of(request, trusted_hops=door.trusted_hops)
+        try:
+            found = await door.log_in(
+                LogIn(email=body.email, password=body.password, client=client)
             )
-        )
+        except AppError as error:
+            log.warning("log-in refused", code=error.error_code, address=client.address)
+            raise
+        log.info("logged in", session_id=found.session_id, address=client.address)
         return _untold(response, TokensView.of(found))
 
     @router.post("/refresh", response_model=TokensView, responses=problems(errors.RefreshRejected))
     async def post_refresh(response: Response, body: RefreshBody) -> TokensView:
         """Continue a session. Every refresh token is good for one use; keep the new one."""
-        return _untold(response, TokensView.of(await door.refresh(body.refresh_token)))
+        try:
+            return _untold(response, TokensView.of(await door.refresh(body.refresh_token)))
+        except errors.RefreshReused:
+            log.warning("a used refresh token came back; its session was ended")
+            raise
 
 
 def _add_own_routes(router: APIRouter, door: AuthDoor) -> None:
@@ -188,6 +209,15 @@ def _add_own_routes(router: APIRouter, door: AuthDoor) -> None:
                 end_other_sessions=body.end_other_sessions,
             ),
         )
+
+    @router.post(
+        "/me/delete",
+        status_code=204,
+        responses=problems(errors.SessionEnded, errors.BadCredentials, errors.LastSuperuser),
+    )
+    async def post_delete(caller: tokens.Caller, body: DeleteBody) -> None:
+        """Close the account for good; everything that Tonearm holds of it is deleted."""
+        await door.delete_account(to_caller(caller), password=body.password)
 
 
 def _add_session_routes(router: APIRouter, door: AuthDoor) -> None:
@@ -228,6 +258,11 @@ def client_of(request: Request, *, trusted_hops: int) -> Client:
     return Client(
         user_agent=_printable(agent)[:_USER_AGENT_CHARS_MAX], address=_printable(address)[:64]
     )
+
+
+def _created(account: Account) -> Reply:
+    view = AccountView.of(account).model_dump(mode="json")
+    return Reply(201, view, {"Location": "/v1/auth/me"})
 
 
 def _printable(text: str) -> str:

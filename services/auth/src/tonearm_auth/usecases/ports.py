@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +40,10 @@ class Accounts(Protocol):
 
     async def save(self, account: Account) -> None:
         """Store every field of an account that exists."""
+        ...
+
+    async def delete(self, account_id: str) -> None:
+        """Delete the account with its sessions, overrides and quota."""
         ...
 
     async def search(
@@ -253,6 +257,9 @@ class Tx(Protocol):
         """Put an event into the outbox of this transaction."""
         ...
 
+
+Recorded = Callable[[Tx, Account], Awaitable[None]]
+"""What else happens in the transaction that records an account."""
 
 Begin = Callable[[], AbstractAsyncContextManager[Tx]]
 """Opens a new transaction per call; it commits when the block ends without an error."""

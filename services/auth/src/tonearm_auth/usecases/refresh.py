@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tonearm_auth.domain.account import Account
-from tonearm_auth.domain.errors import RefreshRejected
+from tonearm_auth.domain.errors import RefreshRejected, RefreshReused
 from tonearm_auth.domain.session import Session, SessionTerms, Verdict
 from tonearm_auth.usecases.ports import AccessTokens, Begin, RefreshTokens, Tx
 from tonearm_auth.usecases.tokens import TokenPair, pair
@@ -25,7 +25,7 @@ async def refresh(
     The immediate parent of the current token, within the grace, answers with the child that
     already exists: a client whose answer was lost, or two tabs at once, stay logged in. Anything
     older is a copy in wrong hands: the session ends and `SessionRevoked` is announced. Raise
-    `RefreshRejected`.
+    `RefreshRejected`, for a theft its subclass `RefreshReused`.
     """
     now = clock.now()
     async with begin() as tx:
@@ -33,8 +33,8 @@ async def refresh(
             tx, token=token, refresh_tokens=refresh_tokens, terms=terms, clock=clock
         )
     # Outside the block, so that a revocation is committed before it is reported.
-    if continued is None:
-        raise RefreshRejected
+    if isinstance(continued, RefreshRejected):
+        raise continued
     account, session = continued
     child = refresh_tokens.child(token)
     return pair(account, session=session, refresh_token=child, access=access, now=now)
@@ -42,12 +42,12 @@ async def refresh(
 
 async def _continue(
     tx: Tx, *, token: str, refresh_tokens: RefreshTokens, terms: SessionTerms, clock: Clock
-) -> tuple[Account, Session] | None:
+) -> tuple[Account, Session] | RefreshRejected:
     now = clock.now()
     token_hash = refresh_tokens.hash(token)
     found = await tx.sessions.lock_by_token(token_hash)
     if found is None:
-        return None
+        return RefreshRejected()
     session, presented = found
     verdict = session.judge(
         generation=presented.generation,
@@ -57,7 +57,7 @@ async def _continue(
     )
     account = await tx.accounts.find(session.account_id)
     if verdict is Verdict.REFUSE or account is None or not account.is_active:
-        return None
+        return RefreshRejected()
     if verdict is Verdict.REUSE:
         await tx.sessions.save(session.ended("refresh_reuse", now=now))
         await tx.announce(
@@ -65,7 +65,7 @@ async def _continue(
                 account_id=session.account_id, session_id=session.id, reason="refresh_reuse"
             )
         )
-        return None
+        return RefreshReused()
     if verdict is Verdict.ROTATE:
         session = session.rotated(terms=terms, now=now)
         await tx.sessions.supersede(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tonearm_auth.domain.account import Account
 from tonearm_auth.domain.password import PasswordRules, check_password
-from tonearm_auth.usecases.ports import Begin, Passwords
+from tonearm_auth.usecases.ports import Begin, Passwords, Recorded
 from tonearm_contracts.events import AccountRegistered
 from tonearm_kit.clock import Clock
 from tonearm_kit.ids import NewId
@@ -34,8 +34,11 @@ async def register(
     rules: PasswordRules,
     clock: Clock,
     new_id: NewId,
+    recorded: Recorded | None = None,
 ) -> Account:
     """Check the rules, hash the password, then record the account and announce it.
+
+    `recorded` runs in the same transaction: what it writes stands or falls with the account.
 
     The hash is made before the address is looked up, so a taken address takes as long as a free
     one. Raise `EmailInvalid`, `PasswordRejected`, `EmailTaken`.
@@ -60,4 +63,6 @@ async def register(
                 registered_at=account.created_at,
             )
         )
+        if recorded is not None:
+            await recorded(tx, account)
     return account

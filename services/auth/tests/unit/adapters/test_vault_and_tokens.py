@@ -23,6 +23,7 @@ from tonearm_kit.testing.clock import START, CountingIds
 from tonearm_kit.tokens import TokenExpired, TokenInvalid, TokenVerifier
 
 NOW = SystemClock().now()
+DAY_S = 24 * 3600
 VAULT = Vault(b"m" * 32)
 ANNA = replace(
     Account.register("a1", email="a@x.org", password_hash="", full_name=None, now=START),
@@ -31,7 +32,7 @@ ANNA = replace(
 )
 
 
-def ring(vault: Vault = VAULT, *, lifetime_s: int = 900) -> KeyRing:
+def ring(vault: Vault = VAULT, *, lifetime_s: int = DAY_S) -> KeyRing:
     return KeyRing(
         vault=vault, issuer="iss", audience="aud", lifetime_s=lifetime_s, new_id=CountingIds()
     )
@@ -84,9 +85,9 @@ async def test_a_signed_token_is_what_services_accept() -> None:
 
 async def test_tokens_of_another_time_issuer_or_audience_are_refused() -> None:
     keys = ring()
-    keys.load([Es256Keys(VAULT).make(active_from=NOW - timedelta(days=1), now=NOW)])
-    old = keys.sign(ANNA, session_id="s1", now=NOW - timedelta(seconds=950))
-    early = keys.sign(ANNA, session_id="s1", now=NOW + timedelta(seconds=60))
+    keys.load([Es256Keys(VAULT).make(active_from=NOW - timedelta(days=9), now=NOW)])
+    old = keys.sign(ANNA, session_id="s1", now=NOW - timedelta(seconds=DAY_S + 50))
+    early = keys.sign(ANNA, session_id="s1", now=NOW + timedelta(hours=1))
     good = keys.sign(ANNA, session_id="s1", now=NOW)
     verifier = TokenVerifier(keys, issuer="iss", audience="aud")
     with pytest.raises(TokenExpired):
