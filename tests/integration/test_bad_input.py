@@ -99,6 +99,7 @@ async def test_a_header_without_sound_is_refused_or_fails_with_a_reason(
     assert answer.headers["content-type"].startswith(PROBLEM)
 
 
+@pytest.mark.timeout(600)
 async def test_three_hours_of_silence_are_analysed_or_fail_with_a_reason(
     visitor: Visitor, tmp_path: Path
 ) -> None:
@@ -106,7 +107,7 @@ async def test_three_hours_of_silence_are_analysed_or_fail_with_a_reason(
     answer = await visitor.upload(path)
     assert answer.status_code == 202, answer.text
     audio_id = answer.json()["id"]
-    settled = await visitor.settled(audio_id, timeout_s=150)
+    settled = await visitor.settled(audio_id, timeout_s=540)
     analysis = await visitor.analysis(audio_id)
     if settled["status"] == "failed":
         assert analysis["failure"]["reason"]

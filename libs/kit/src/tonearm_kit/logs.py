@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import structlog
@@ -16,8 +18,45 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 Logger = structlog.stdlib.BoundLogger
 
+_MESSAGES_MAX = 1000
+
 _QUIET = ("aiokafka", "asyncio", "httpx", "httpcore", "uvicorn", "grpc", "opentelemetry")
 """Libraries whose INFO lines say nothing that ours do not say better."""
+
+
+class FewRepeats(logging.Filter):
+    """Cuts off libraries that repeat themselves: a Kafka that is away is hundreds of lines a second.
+
+    Of one message (before its arguments) `lines_max` lines pass in any `window_s` seconds; the
+    first of the next window tells how many were left out. Our own lines always pass.
+    """
+
+    def __init__(
+        self,
+        *,
+        lines_max: int = 5,
+        window_s: float = 10.0,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._lines_max, self._window_s, self._monotonic_s = lines_max, window_s, monotonic_s
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the line passes."""
+        if not isinstance(record.msg, str):
+            return True  # made by structlog: ours
+        now_s, key = self._monotonic_s(), (record.name, record.msg)
+        started_s, count = self._seen.get(key, (now_s, 0))
+        if now_s - started_s >= self._window_s:
+            if count > self._lines_max:
+                left_out = count - self._lines_max
+                record.msg = f"{record.msg} ({left_out} more like this were left out)"
+            started_s, count = now_s, 0
+        if len(self._seen) >= _MESSAGES_MAX:
+            self._seen.clear()
+        self._seen[key] = (started_s, count + 1)
+        return count < self._lines_max
 
 
 def add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -89,6 +128,7 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(FewRepeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

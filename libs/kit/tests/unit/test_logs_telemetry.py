@@ -9,6 +9,7 @@ import structlog
 from opentelemetry import trace
 
 from tonearm_kit import logs, telemetry
+from tonearm_kit.testing.clock import FixedClock
 from tonearm_kit.testing.spans import Spans
 
 
@@ -61,6 +62,22 @@ def test_lines_of_libraries_take_the_same_road(capsys: pytest.CaptureFixture[str
     logging.getLogger("aiokafka").info("chatter")
     [line] = lines(capsys)
     assert (line["event"], line["level"]) == ("careful: hot", "warning")
+
+
+def test_a_library_that_repeats_itself_is_cut_off(fixed_clock: FixedClock) -> None:
+    few = logs.FewRepeats(lines_max=2, window_s=10, monotonic_s=fixed_clock.monotonic_s)
+
+    def passes(message: object, *args: object) -> str | None:
+        record = logging.LogRecord("aiokafka", logging.ERROR, "f", 1, message, args, None)
+        return record.getMessage() if few.filter(record) else None
+
+    assert [passes("no node %s", n) for n in range(5)] == ["no node 0", "no node 1", *[None] * 3]
+    assert passes("something else") == "something else"
+    assert [passes({"event": "ours"}) for _ in range(9)] == ["{'event': 'ours'}"] * 9
+    fixed_clock.advance(10)
+    assert passes("no node %s", 7) == "no node 7 (3 more like this were left out)"
+    assert passes("no node %s", 8) == "no node 8"
+    assert passes("no node %s", 9) is None
 
 
 @pytest.mark.usefixtures("logging_restored")
