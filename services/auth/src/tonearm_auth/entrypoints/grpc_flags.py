@@ -12,6 +12,7 @@ import grpc.aio
 from google.protobuf.struct_pb2 import Struct
 
 from tonearm_auth.domain.flag import Evaluation
+from tonearm_auth.entrypoints import measures
 from tonearm_auth.usecases.evaluate_flags import EVERY_FLAG, Context
 from tonearm_contracts.rpc.flagd.evaluation.v1 import evaluation_pb2 as v1
 from tonearm_contracts.rpc.flagd.evaluation.v1 import evaluation_pb2_grpc as v1_grpc
@@ -54,6 +55,13 @@ class FlagAnswers:
         self.evaluate_one, self.evaluate_all = evaluate_one, evaluate_all
         self._list_keys, self._subscribe, self._stop = list_keys, subscribe, stop
         self._keep_alive_s, self._stream_s_max = keep_alive_s, stream_s_max
+
+    async def one(self, key: str, *, sent: Struct) -> Evaluation:
+        """Return the answer of one flag. Raise `FlagNotFound`."""
+        found = await self.evaluate_one(key, context=to_context(sent))
+        told = {"feature_flag.key": key, "feature_flag.result.reason": found.reason.lower()}
+        measures.EVALUATIONS.add(1, told)
+        return found
 
     async def changes(self) -> AsyncIterator[tuple[str, Struct | None]]:
         """Yield (type, data) of what an event stream tells, until the service stops.
@@ -112,9 +120,7 @@ class FlagdV1(v1_grpc.ServiceServicer):
         self, request: v1.ResolveBooleanRequest, context: object
     ) -> v1.ResolveBooleanResponse:
         """Answer one flag."""
-        found = await self._answers.evaluate_one(
-            request.flag_key, context=to_context(request.context)
-        )
+        found = await self._answers.one(request.flag_key, sent=request.context)
         return v1.ResolveBooleanResponse(
             value=bool(found.value), reason=found.reason, variant=found.variant or ""
         )
@@ -161,9 +167,7 @@ class FlagdV2(v2_grpc.ServiceServicer):
         self, request: v2.ResolveBooleanRequest, context: object
     ) -> v2.ResolveBooleanResponse:
         """Answer one flag."""
-        found = await self._answers.evaluate_one(
-            request.flag_key, context=to_context(request.context)
-        )
+        found = await self._answers.one(request.flag_key, sent=request.context)
         return v2.ResolveBooleanResponse(
             value=found.value, reason=found.reason, variant=found.variant
         )

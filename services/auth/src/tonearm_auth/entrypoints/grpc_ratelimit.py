@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
 from tonearm_auth.domain.ratelimit import Charged, Descriptor, RatePolicy, RateVerdict
+from tonearm_auth.entrypoints import measures
 from tonearm_contracts.rpc.envoy.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 from tonearm_kit.logs import get_logger
 
@@ -50,7 +51,7 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):
                 statuses=[_status(descriptor, ()) for descriptor in descriptors],
             )
         verdict = await self._check(descriptors, hits=max(1, request.hits_addend))
-        _log_refusals(verdict)
+        _observe(verdict)
         return to_response(verdict, descriptors=descriptors)
 
 
@@ -166,9 +167,13 @@ def _speaks_of(descriptor: Descriptor, policy: RatePolicy) -> bool:
     return policy.subject in descriptor and policy.route in (None, descriptor.get("route"))
 
 
-def _log_refusals(verdict: RateVerdict) -> None:
+def _observe(verdict: RateVerdict) -> None:
     for each in verdict.charged:
-        if not each.cell.is_allowed:
+        outcome = "refused" if each.is_refusal else "allowed"
+        if not each.cell.is_allowed and each.policy.is_shadow:
+            outcome = "shadowed"
+        measures.RATE_DECISIONS.add(1, {"policy": each.policy.name, "outcome": outcome})
+        if outcome != "allowed":
             log.info(
                 "over the limit",
                 policy=each.policy.name,

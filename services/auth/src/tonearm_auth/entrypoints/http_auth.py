@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from tonearm_auth.domain import errors
 from tonearm_auth.domain.account import Account
 from tonearm_auth.domain.session import Client, Session
+from tonearm_auth.entrypoints import measures
 from tonearm_auth.entrypoints.usage import to_lines
 from tonearm_auth.entrypoints.views import (
     AccountView,
@@ -159,8 +160,10 @@ def _add_entry_routes(router: APIRouter, door: AuthDoor) -> None:
                 LogIn(email=body.email, password=body.password, client=client)
             )
         except AppError as error:
+            measures.LOGINS.add(1, {"outcome": error.error_code})
             log.warning("log-in refused", code=error.error_code, address=client.address)
             raise
+        measures.LOGINS.add(1, {"outcome": "ok"})
         log.info("logged in", session_id=found.session_id, address=client.address)
         return _untold(response, TokensView.of(found))
 
@@ -168,10 +171,16 @@ def _add_entry_routes(router: APIRouter, door: AuthDoor) -> None:
     async def post_refresh(response: Response, body: RefreshBody) -> TokensView:
         """Continue a session. Every refresh token is good for one use; keep the new one."""
         try:
-            return _untold(response, TokensView.of(await door.refresh(body.refresh_token)))
+            found = await door.refresh(body.refresh_token)
         except errors.RefreshReused:
+            measures.REFRESHES.add(1, {"outcome": "reused"})
             log.warning("a used refresh token came back; its session was ended")
             raise
+        except errors.RefreshRejected:
+            measures.REFRESHES.add(1, {"outcome": "refused"})
+            raise
+        measures.REFRESHES.add(1, {"outcome": "ok"})
+        return _untold(response, TokensView.of(found))
 
 
 def _add_own_routes(router: APIRouter, door: AuthDoor) -> None:
