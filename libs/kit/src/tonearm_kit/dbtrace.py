@@ -50,21 +50,38 @@ def summarize(query: str) -> tuple[str, str | None]:
     return (words[0].upper() if words else "EMPTY"), (found.group(1) if found else None)
 
 
-@contextmanager
-def _statement(query: str, database: str) -> Iterator[None]:
+_CONTROL = frozenset({"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"})
+"""Statements that frame others; seeing each of them would triple what a transaction costs."""
+
+
+@lru_cache(maxsize=2048)
+def _attributes(query: str, database: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Return the span's name, the metric's attributes and the span's; do not change them."""
     operation, table = summarize(query)
+    summary = f"{operation} {table}" if table else operation
     shared = {semconv.DB_SYSTEM_NAME: "postgresql", semconv.DB_OPERATION_NAME: operation}
     if table:
         shared[semconv.DB_COLLECTION_NAME] = table
+    own = {
+        **shared,
+        semconv.DB_NAMESPACE: database,
+        semconv.DB_QUERY_SUMMARY: summary,
+        semconv.DB_QUERY_TEXT: query[:_TEXT_LENGTH_MAX],
+    }
+    return summary, shared, own
+
+
+@contextmanager
+def _statement(query: str, database: str) -> Iterator[None]:
+    if summarize(query)[0].rstrip(";") in _CONTROL:
+        yield
+        return
+    summary, shared, own = _attributes(query, database)
     started = time.perf_counter()
     failure: dict[str, str] = {}
     span: trace.Span = trace.INVALID_SPAN
     if trace.get_current_span().is_recording():
-        summary = f"{operation} {table}" if table else operation
-        span = _tracer.start_span(summary, kind=SpanKind.CLIENT, attributes=shared)
-        span.set_attribute(semconv.DB_NAMESPACE, database)
-        span.set_attribute(semconv.DB_QUERY_SUMMARY, summary)
-        span.set_attribute(semconv.DB_QUERY_TEXT, query[:_TEXT_LENGTH_MAX])
+        span = _tracer.start_span(summary, kind=SpanKind.CLIENT, attributes=own)
     try:
         yield
     except asyncpg.PostgresError as error:
@@ -82,7 +99,9 @@ def _statement(query: str, database: str) -> Iterator[None]:
         for name, value in failure.items():
             span.set_attribute(name, value)
         span.end()
-        _duration.record(time.perf_counter() - started, {**shared, **failure})
+        _duration.record(
+            time.perf_counter() - started, {**shared, **failure} if failure else shared
+        )
 
 
 class TracedConnection(_Base):

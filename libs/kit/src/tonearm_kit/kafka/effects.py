@@ -12,7 +12,7 @@ from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.inbox import Inbox
 from tonearm_kit.kafka.context import handling
-from tonearm_kit.kafka.failures import Verdict, verdict
+from tonearm_kit.kafka.failures import DATABASE_TROUBLE, Verdict, verdict
 from tonearm_kit.logs import get_logger
 
 Handler = Callable[[Connection, CloudEvent], Awaitable[None]]
@@ -23,6 +23,9 @@ BatchHandler = Callable[[Connection, Sequence[CloudEvent]], Awaitable[None]]
 
 JobHandler = Callable[[CloudEvent], Awaitable[None]]
 """A long job: it owns its transactions and calls `inbox.first_time` in the last one."""
+
+_OURS = (asyncpg.QueryCanceledError,)
+"""Outside of a handler this is trouble of the database, not of the event."""
 
 log = get_logger(__name__)
 
@@ -93,10 +96,9 @@ class Effects:
                 return len(fresh)
         except _HandlerFailed as failed:
             raise await self._classified(failed.cause) from failed.cause
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
-            raise Failed(error, Verdict.OUTAGE) from error
-        except asyncpg.PostgresError as error:
-            raise Failed(error, verdict(error)) from error
+        except DATABASE_TROUBLE as error:
+            is_ours = not isinstance(error, asyncpg.PostgresError) or isinstance(error, _OURS)
+            raise Failed(error, Verdict.OUTAGE if is_ours else verdict(error)) from error
 
     async def _fresh(self, conn: Connection, events: Sequence[CloudEvent]) -> list[CloudEvent]:
         if len(events) == 1:
@@ -146,6 +148,6 @@ class Effects:
             return True
         try:
             await self._db.ping()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DATABASE_TROUBLE:
             return False
         return True

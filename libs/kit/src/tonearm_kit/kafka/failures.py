@@ -52,6 +52,15 @@ class Verdict(StrEnum):
     """To the dead-letter topic at once."""
 
 
+DATABASE_TROUBLE: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""Whatever the database client raises, a connection cut in mid-operation included."""
+
 _OUTAGES: tuple[type[BaseException], ...] = (
     pg.PostgresConnectionError,
     pg.AdminShutdownError,
@@ -59,11 +68,13 @@ _OUTAGES: tuple[type[BaseException], ...] = (
     pg.CannotConnectNowError,
     pg.TooManyConnectionsError,
     pg.IdleInTransactionSessionTimeoutError,
+    pg.LockNotAvailableError,
     pg.SerializationError,
     pg.DeadlockDetectedError,
     pg.ReadOnlySQLTransactionError,
     pg.DiskFullError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 
 

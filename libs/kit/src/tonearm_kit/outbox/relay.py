@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -16,6 +16,7 @@ from tonearm_kit import semconv, telemetry
 from tonearm_kit.backoff import Backoff
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.kafka import measure
+from tonearm_kit.kafka.failures import DATABASE_TROUBLE
 from tonearm_kit.kafka.headers import TRACEPARENT, encode_headers
 from tonearm_kit.kafka.measure import Measures, span_context
 from tonearm_kit.kafka.ports import BrokerError, OutRecord, Sender
@@ -50,6 +51,8 @@ _AGE = """
 SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS age_s,
        count(*) AS rows FROM (SELECT created_at FROM outbox ORDER BY lane, position LIMIT $1) AS head
 """
+
+_TROUBLE: Final[tuple[type[Exception], ...]] = (BrokerError, *DATABASE_TROUBLE)
 
 log = get_logger(__name__)
 
@@ -110,13 +113,14 @@ class OutboxRelay:
         )
         while not stop.is_set():
             try:
-                async with self._listening():
-                    while not stop.is_set():
+                async with self._listening() as conn:
+                    # Deaf, it would still poll, but every event would wait for that.
+                    while not stop.is_set() and not conn.is_closed():
                         self._wake.clear()
                         while not stop.is_set() and await self.relay_once():
                             backoff.reset()
                         await self._sleep()
-            except (BrokerError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _TROUBLE as error:
                 delay_s = backoff.next_s()
                 log.warning(
                     "the relay waits", reason=f"{type(error).__name__}: {error}"[:200],
@@ -140,15 +144,16 @@ class OutboxRelay:
             return
 
     @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
+    async def _listening(self) -> AsyncIterator[Connection]:
         """Keep one connection listening; when it breaks, `relay_once` notices by itself."""
         async with self._db.acquire() as conn:
             channel = f"outbox_{self._db.schema}"
             await conn.add_listener(channel, self._notified)
             try:
-                yield
+                yield conn
             finally:
-                if not conn.is_closed():
+                # A connection that broke has left the pool and with it its listeners.
+                with suppress(*DATABASE_TROUBLE):
                     await conn.remove_listener(channel, self._notified)
 
     def _notified(self, *_: object) -> None:
@@ -209,7 +214,7 @@ class OutboxRelay:
             try:
                 async with self._db.acquire() as conn:
                     row = await conn.fetchrow(_AGE, self._settings.rows_max)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except DATABASE_TROUBLE:
                 log.info("the lag of the outbox is unknown: the database is away")
             else:
                 if row is not None:
