@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ import httpx
 import pytest
 import websockets
 
+from tonearm_local import gateway
+from tonearm_local.settings import SERVICES
 from tonearm_local.testing import Stack
 
 pytestmark = [pytest.mark.integration]
@@ -18,6 +21,8 @@ pytestmark = [pytest.mark.integration]
 ORIGIN = "http://localhost:5173"
 PROBLEMS = "https://tonearm.dev/problems/"
 LOG_S = 15.0
+INNER = {"/livez", "/readyz", "/metrics"}
+"""What a service offers to its operators alone."""
 
 
 @pytest.fixture
@@ -194,6 +199,36 @@ def test_a_body_over_the_limit_is_refused_by_its_length(stack: Stack, client_add
     assert answer.status == 413
     assert answer.headers["content-type"] == "application/problem+json"
     assert body["type"] == f"{PROBLEMS}body-too-large"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_all_that_a_service_offers_is_let_through_to_it(stack: Stack, service: str) -> None:
+    document = httpx.get(f"{stack.service_url(service)}/openapi.json").json()
+    offered = [
+        (method.upper(), re.sub(r"\{[^}]*\}", "x", path))
+        for path, item in document["paths"].items()
+        for method in item
+        if path not in INNER
+    ]
+    assert offered
+    for method, path in offered:
+        route = gateway.find_route(method, path)
+        assert route is not None, f"{method} {path} is not let through"
+        assert route["service"] == service, f"{method} {path} goes to {route['service']}"
+
+
+async def test_server_sent_events_pass_at_once_and_last(
+    stack: Stack, client_address: str, token: str
+) -> None:
+    headers = {"X-Forwarded-For": client_address, **bearer(token)}
+    async with (
+        httpx.AsyncClient(base_url=stack.gateway_url, headers=headers, timeout=10) as client,
+        client.stream("GET", "/v1/events") as answer,
+    ):
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        first = await anext(answer.aiter_lines())
+        assert first
 
 
 def test_an_unknown_address_is_a_problem(api: httpx.Client) -> None:

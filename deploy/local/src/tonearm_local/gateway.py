@@ -5,6 +5,7 @@ the same everywhere and is easier to read as data: headers and the gateway's own
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -149,6 +150,24 @@ def routes() -> list[dict[str, Any]]:
     """routes.yaml with its defaults filled in."""
     raw = yaml.safe_load((SOURCE / "routes.yaml").read_text("utf-8"))
     return [raw["defaults"] | {"methods": []} | route for route in raw["routes"]]
+
+
+def find_route(method: str, path: str) -> dict[str, Any] | None:
+    """The route that Envoy takes for a request; None when nothing fits."""
+    for route in routes():
+        if (not route["methods"] or method in route["methods"]) and _fits(route["match"], path):
+            return route
+    return None
+
+
+def _fits(match: dict[str, str], path: str) -> bool:
+    if "path" in match:
+        return path == match["path"]
+    if "prefix" in match:
+        return path.startswith(match["prefix"])
+    if "segment" in match:
+        return path == match["segment"] or path.startswith(match["segment"] + "/")
+    return re.fullmatch(match["regex"], path) is not None
 
 
 def local_values(settings: LocalSettings) -> dict[str, Any]:
