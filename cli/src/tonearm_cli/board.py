@@ -52,6 +52,10 @@ class Board:
         """Tick a step."""
         self._add("✓", "green", name, Text(found), took_s)
 
+    def warned(self, name: str, reason: str) -> None:
+        """Mark a step that is done without."""
+        self._add("!", "yellow", name, Text(reason, style="yellow"), None)
+
     def failed(self, name: str, reason: str) -> None:
         """Cross a step."""
         self._add("✗", "red", name, Text(reason, style="red"), None)

@@ -113,6 +113,16 @@ def headline(stage: str, found: Mapping[str, Any]) -> str:
     return speak(found) if speak and found else ""
 
 
+def summary(found: Mapping[str, Any]) -> str:
+    """Return the few numbers of an `AnalysisSummary`."""
+    tempo, loudness = found.get("tempo_bpm"), found.get("loudness_lufs")
+    return _join(
+        number(tempo, 1, "BPM") if tempo is not None else "",
+        str(found.get("key") or ""),
+        number(loudness, 1, "LUFS") if loudness is not None else "",
+    )
+
+
 def _join(*parts: str) -> str:
     return " · ".join(part for part in parts if part and part != _NOTHING)
 

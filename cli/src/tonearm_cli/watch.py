@@ -73,8 +73,10 @@ def _show(event: Event, board: Board) -> str:
     elif kind == "failed":
         board.failed("analysis", str(told.get("reason", "")))
     elif kind == "completed":
-        found = "known already: the same audio was analysed before" if told.get("cached") else ""
-        board.done("analysis", found, took_s=told.get("engine_duration_s"))
+        found = say.summary(told.get("summary") or {})
+        known = " · known already" if told.get("cached") else ""
+        board.done("analysis", found + known, took_s=told.get("engine_duration_s"))
+        board.busy("fetching the result")
     return kind
 
 
@@ -86,7 +88,7 @@ def _show_stage(told: Mapping[str, Any], board: Board) -> None:
         found = say.headline(stage, told.get("result") or {})
         board.done(stage, found, took_s=told.get("stage_duration_s"))
     done, total = told.get("stages_done", 0), told.get("stages_total", 0)
-    board.busy(f"analysing, {done} of {total} stages done")
+    board.busy(f"analysing, {done} of {total} stages done" if done < total else "storing")
 
 
 async def _settled(api: Api, audio_id: str) -> dict[str, Any]:

@@ -67,3 +67,10 @@ def test_a_sparkline_takes_the_extremes_of_the_level_that_fits() -> None:
 )
 def test_headlines(stage: str, found: dict[str, object], text: str) -> None:
     assert say.headline(stage, found) == text
+
+
+def test_a_summary_says_what_there_is() -> None:
+    assert say.summary({"tempo_bpm": 120, "key": "A minor", "loudness_lufs": -14.04}) == (
+        "120.0 BPM · A minor · −14.0 LUFS"
+    )
+    assert say.summary({"tempo_bpm": None, "key": None, "loudness_lufs": None}) == ""

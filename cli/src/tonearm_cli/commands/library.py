@@ -73,7 +73,7 @@ async def _upload_one(
     with board.shown():
         board.done("uploaded", f"{path.name} · {say.size(size_bytes)}", took_s=took_s)
         if not feed.is_live:
-            board.failed("push", "not available; asking for the state instead")
+            board.warned("push", "not available now; asking for the state instead")
         from tonearm_cli.watch import follow
 
         ended = await follow(api, feed, audio["id"], board=board, timeout_s=timeout_s)
