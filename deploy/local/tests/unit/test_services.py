@@ -24,12 +24,6 @@ def settings(tmp_path: Path, **fields: Any) -> LocalSettings:
     return LocalSettings(_env_file=None, TONEARM_STATE_DIR=tmp_path, **fields)
 
 
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KAFKA_BOOTSTRAP_SERVERS", "OTEL_TRACES_EXPORTER", "OBJECT_STORE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
 async def test_a_schema_is_migrated_once_until_its_sql_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

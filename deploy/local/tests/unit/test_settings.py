@@ -12,9 +12,6 @@ from tonearm_local.settings import SERVICES, LocalSettings, load
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("KAFKA_BOOTSTRAP_SERVERS", "OTEL_TRACES_EXPORTER", "OBJECT_STORE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TONEARM_ENV_FILE", "")
     monkeypatch.setenv("TONEARM_STATE_DIR", str(tmp_path / "state"))
 
 
