@@ -12,13 +12,13 @@ EVENTS = {event.TYPE: event for event in (AudioUploaded, AnalysisCompleted)}
 
 
 async def main(servers: str, group: str) -> None:
+    """Print events as they come; start again and it goes on where it stopped."""
     options = {"bootstrap_servers": servers, "group_id": group, "auto_offset_reset": "earliest"}
     async with AIOKafkaConsumer(INGEST_AUDIO.name, ANALYSIS_JOB.name, **options) as consumer:
         async for record in consumer:
             event = EVENTS.get(dict(record.headers)["ce_type"].decode())
             if event is not None:
                 sys.stdout.write(event.model_validate_json(record.value).model_dump_json() + "\n")
-                sys.stdout.flush()
 
 
 if __name__ == "__main__":

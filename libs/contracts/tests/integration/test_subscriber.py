@@ -40,7 +40,12 @@ async def test_it_prints_what_happens() -> None:
             ]
         )  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(EXAMPLE), servers, f"example.{audio_id}", stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-u",
+        str(EXAMPLE),
+        servers,
+        f"example.{audio_id}",
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stdout is not None

@@ -53,6 +53,15 @@ def summarize(query: str) -> tuple[str, str | None]:
 _CONTROL = frozenset({"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"})
 """Statements that frame others; seeing each of them would triple what a transaction costs."""
 
+_QUIET_TABLES = frozenset({"inbox"})
+"""Tables whose statements are part of another span: the inbox belongs to `process`."""
+
+
+@lru_cache(maxsize=2048)
+def _is_quiet(query: str) -> bool:
+    operation, table = summarize(query)
+    return operation.rstrip(";") in _CONTROL or table in _QUIET_TABLES
+
 
 @lru_cache(maxsize=2048)
 def _attributes(query: str, database: str) -> tuple[str, dict[str, str], dict[str, str]]:
@@ -73,7 +82,7 @@ def _attributes(query: str, database: str) -> tuple[str, dict[str, str], dict[st
 
 @contextmanager
 def _statement(query: str, database: str) -> Iterator[None]:
-    if summarize(query)[0].rstrip(";") in _CONTROL:
+    if _is_quiet(query):
         yield
         return
     summary, shared, own = _attributes(query, database)

@@ -271,10 +271,8 @@ def _attributes(record: Record, event: CloudEvent) -> dict[str, AttributeValue]:
         semconv.MESSAGING_KAFKA_OFFSET: record.offset,
         semconv.MESSAGING_MESSAGE_ID: event.id,
         semconv.MESSAGING_MESSAGE_BODY_SIZE: len(record.value or b""),
-        semconv.CLOUDEVENTS_EVENT_ID: event.id,
         semconv.CLOUDEVENTS_EVENT_SOURCE: event.source,
         semconv.CLOUDEVENTS_EVENT_TYPE: event.type,
-        semconv.CLOUDEVENTS_EVENT_SUBJECT: event.subject,
     }
     if record.key is not None:
         attributes[semconv.MESSAGING_KAFKA_MESSAGE_KEY] = record.key.decode(errors="replace")

@@ -56,10 +56,8 @@ PINNED_PROCESS = {
     "messaging.message.body.size": 2,
     "messaging.kafka.offset": 0,
     "messaging.kafka.message.key": "k",
-    "cloudevents.event_id": "1",
     "cloudevents.event_source": "/s",
     "cloudevents.event_type": "x",
-    "cloudevents.event_subject": "k",
 }
 RETIRED = {
     "messaging.operation",
