@@ -244,7 +244,7 @@ class Replica:
             stdout=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(30):
-            while not await self._answers():  # noqa: ASYNC110 - another process
+            while not await self._answers():
                 await asyncio.sleep(0.05)
 
     async def _answers(self) -> bool:
