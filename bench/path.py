@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,10 @@ _PER_ACCOUNT = 18
 
 
 async def measure(stack: Stack, *, uploads: int) -> Report:
-    """Send `uploads` recordings one after the other through the gateway, and as many past it."""
+    """Send `uploads` recordings through the gateway and as many past it, one after the other."""
     report = Report("Path overhead: accepted upload to push, minus engine time")
     report.circumstances = machine() | {"uploads": uploads, "audio_s": 5, "one at a time": True}
-    with tempfile.TemporaryDirectory() as folder:
-        through = await _run(stack, Path(folder), count=uploads, is_direct=False, seed=0)
-        past = await _run(stack, Path(folder), count=uploads, is_direct=True, seed=100_000)
+    through, past = await _both_roads(stack, uploads=uploads)
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         report.rows.append(
             Row(
@@ -58,32 +58,49 @@ async def measure(stack: Stack, *, uploads: int) -> Report:
     return report
 
 
-async def _run(
-    stack: Stack, folder: Path, *, count: int, is_direct: bool, seed: int
-) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {
-        name: [] for name in ("overhead_ms", "total_ms", "engine_ms", "upload_ms")
-    }
+Found = dict[str, list[float]]
+
+
+async def _both_roads(stack: Stack, *, uploads: int) -> tuple[Found, Found]:
+    """Alternate between the roads, so that a busy moment of the machine meets both."""
+    through, past = _nothing(), _nothing()
+    seed = secrets.randbits(32)  # results are kept by content: the bytes must be new
     done = 0
-    while done < count + _WARM_UP:
-        async with AsyncExitStack() as opened:
-            address = f"198.19.{int(is_direct)}.{done % 250 + 1}"
-            visitor = await opened.enter_async_context(
-                Visitor.register(stack.gateway_url, address=address)
-            )
-            url = _socket_url(stack.service_url("notify")) if is_direct else None
-            heard = await opened.enter_async_context(visitor.listening(url=url))
+    with tempfile.TemporaryDirectory() as folder:
+        while done < uploads + _WARM_UP:
+            async with AsyncExitStack() as opened:
+                roads = [
+                    (found, *await opened.enter_async_context(_road(stack, done, is_direct=direct)))
+                    for found, direct in ((through, False), (past, True))
+                ]
+                for _ in range(min(_PER_ACCOUNT, uploads + _WARM_UP - done)):
+                    for found, visitor, heard in roads:
+                        seed += 1
+                        path = sounds.tone(Path(folder) / f"{seed}.wav", seed=seed)
+                        one = await _one(visitor, heard, path)
+                        path.unlink()
+                        if done >= _WARM_UP:
+                            for name, value in one.items():
+                                found[name].append(value)
+                    done += 1
+    return through, past
+
+
+def _nothing() -> Found:
+    return {name: [] for name in ("overhead_ms", "total_ms", "engine_ms", "upload_ms")}
+
+
+@asynccontextmanager
+async def _road(
+    stack: Stack, number: int, *, is_direct: bool
+) -> AsyncIterator[tuple[Visitor, Heard]]:
+    address = f"198.19.{int(is_direct)}.{number % 250 + 1}"
+    async with Visitor.register(stack.gateway_url, address=address) as visitor:
+        url = _socket_url(stack) if is_direct else None
+        async with visitor.listening(url=url) as heard:
             if is_direct:
                 visitor.api.base_url = httpx.URL(stack.service_url("ingest"))
-            for _ in range(min(_PER_ACCOUNT, count + _WARM_UP - done)):
-                path = sounds.tone(folder / f"{seed + done}.wav", seed=seed + done)
-                one = await _one(visitor, heard, path)
-                path.unlink()
-                done += 1
-                if done > _WARM_UP:
-                    for name, value in one.items():
-                        found[name].append(value)
-    return found
+            yield visitor, heard
 
 
 async def _one(visitor: Visitor, heard: Heard, path: Path) -> dict[str, float]:
@@ -106,5 +123,6 @@ async def _one(visitor: Visitor, heard: Heard, path: Path) -> dict[str, float]:
     }
 
 
-def _socket_url(url: str) -> str:
-    return url.replace("http", "ws", 1) + "/connection/websocket"
+def _socket_url(stack: Stack) -> str:
+    told = stack.service_env("notify")
+    return f"ws://127.0.0.1:{told['NOTIFY_WS_PORT']}/connection/websocket"
