@@ -17,7 +17,7 @@ from tonearm_analysis.engine.parameters import Parameters
 if TYPE_CHECKING:
     from tonearm_analysis.engine.harmony import HeardHarmony
 
-HOLD_S = 12 * 60
+HOLD_S = 6 * 60
 HARMONY_S_MIN = 1.0
 """Less than this has no key that anyone could tell."""
 

@@ -34,8 +34,8 @@ FAMILY_OF: Final = {
 }  # fmt: skip
 BASS_SEMITONES: Final = (0, 28)  # C1 to D#3
 TREBLE_SEMITONES: Final = (28, 72)  # E3 to B6
-# The network hears ten minutes at a time; levels are relative to the loudest sound so far.
-WINDOW_FRAMES: Final = 6_460
+# The network hears five minutes at a time; levels are relative to the loudest sound so far.
+WINDOW_FRAMES: Final = 3_230
 DYNAMIC_RANGE_DB: Final = 80.0
 
 

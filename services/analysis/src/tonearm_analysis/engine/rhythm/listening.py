@@ -35,8 +35,8 @@ LEAD_IN_FRAMES: Final = 400
 # Above this length the recording is read as up to four stretches side by side, a third faster.
 STRETCH_FRAMES: Final = 3_000
 STRETCHES_MAX: Final = 4
-# Frames gathered before the networks run: four minutes, 13 MB.
-WINDOW_FRAMES: Final = 12_000
+# Frames gathered before the networks run: two minutes, 7 MB, and ten times that while they do.
+WINDOW_FRAMES: Final = 6_000
 LOW_BANDS: Final = slice(0, 36)  # up to about 200 Hz: kick drum and bass
 HIGH_BANDS: Final = slice(100, N_BANDS)  # from about 2.5 kHz: hi-hat, snare, consonants
 # The level of the first minute, its quiet parts left out, sets the gain for the rest.
