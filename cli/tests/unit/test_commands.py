@@ -46,6 +46,9 @@ def tonearm(
         ("whoami", "--server", "ftp://x"),
         ("login", "--email", "a@b"),
         ("login",),
+        ("dlq",),
+        ("dlq", "redrive", "--odd"),
+        ("replay",),
     ],
 )
 def test_wrong_usage_is_2(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -83,6 +86,13 @@ def test_the_password_is_read_from_standard_input(tmp_path: Path) -> None:
         config=tmp_path, stdin="secret\n",
     )  # fmt: skip
     assert "Cannot reach" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["dlq", "replay"])
+def test_commands_of_the_kit_have_their_own_help(command: str, tmp_path: Path) -> None:
+    done = tonearm(command, "--help", config=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: tonearm {command}")
 
 
 def test_starting_takes_no_time(tmp_path: Path) -> None:
