@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
@@ -21,10 +23,12 @@ from tonearm_auth.entrypoints import (
     grpc_quota,
     http_admin,
     http_auth,
+    http_dead_letters,
     http_keys,
     http_ofrep,
 )
 from tonearm_auth.usecases import administer, browse, reserve_quota, sessions
+from tonearm_auth.usecases.caller import Caller, load_superuser
 from tonearm_auth.usecases.change_password import change_password
 from tonearm_auth.usecases.check_rate import throttle_login
 from tonearm_auth.usecases.delete_account import delete_account
@@ -34,9 +38,12 @@ from tonearm_auth.usecases.ports import Tx
 from tonearm_auth.usecases.refresh import refresh
 from tonearm_auth.usecases.register import register
 from tonearm_kit import http as kit_http
+from tonearm_kit.deadletters import Desk
 from tonearm_kit.http import Check
 from tonearm_kit.idempotency import Claim, Reply
-from tonearm_kit.kafka import ConsumerRunner
+from tonearm_kit.kafka import ConsumerRunner, KafkaProducer
+from tonearm_kit.kafka.client import KafkaBroker
+from tonearm_kit.kafka.log import KafkaLog
 from tonearm_kit.tokens import TokenVerifier
 
 
@@ -50,6 +57,7 @@ def make_app(parts: Parts) -> FastAPI:
         routers=[
             http_auth.routes(make_auth_door(parts)),
             http_admin.routes(make_admin_door(parts)),
+            http_dead_letters.routes(make_dead_letter_door(parts)),
             http_ofrep.routes(
                 evaluate_one=partial(evaluate_flag, begin=parts.begin),
                 evaluate_all=partial(evaluate_flags, begin=parts.begin),
@@ -154,6 +162,28 @@ def make_admin_door(parts: Parts) -> http_admin.AdminDoor:
         change_account=partial(administer.change_account, begin=begin, clock=clock, new_id=ids),
         list_audit=partial(browse.list_audit, begin=begin, clock=clock),
     )
+
+
+def make_dead_letter_door(parts: Parts) -> http_dead_letters.DeadLetterDoor:
+    """Return what is behind `/v1/admin/dead-letters`: a producer per call, there are few."""
+    servers = parts.settings.kafka_bootstrap_servers
+
+    async def check(caller: Caller) -> None:
+        async with parts.begin() as tx:
+            await load_superuser(tx, caller, clock=parts.clock)
+
+    @asynccontextmanager
+    async def open_desk(actor: str) -> AsyncIterator[Desk]:
+        async with KafkaProducer.open(servers, client_id="auth-dead-letters") as producer:
+            yield Desk(
+                log=KafkaLog(servers),
+                sender=producer,
+                topics=KafkaBroker(servers),
+                clock=parts.clock,
+                actor=actor,
+            )
+
+    return http_dead_letters.DeadLetterDoor(check=check, open_desk=open_desk)
 
 
 def make_flag_answers(parts: Parts, stop: asyncio.Event) -> grpc_flags.FlagAnswers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import JSONResponse
@@ -23,6 +23,8 @@ from tonearm_auth.usecases.caller import Caller
 from tonearm_auth.usecases.evaluate_flags import Context
 from tonearm_kit import tokens
 from tonearm_kit.http import problems
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 ErrorCode = Literal["TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_NOT_FOUND"]
 
@@ -71,9 +73,11 @@ class _Refused(Exception):
 def routes(*, evaluate_one: EvaluateOne, evaluate_all: EvaluateAll, get_me: GetMe) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/ofrep/v1", tags=["flags"])
-    refused = {
-        400: {"model": EvaluationFailure},
-        404: {"model": EvaluationFailure},
+    # The protocol's own failure, or a problem document for what is no request at all.
+    told: dict[str, Any] = {"model": EvaluationFailure, "content": _PROBLEM}
+    refused: dict[int | str, dict[str, Any]] = {
+        400: told,
+        404: told,
         **problems(errors.SessionEnded, errors.ForeignTargetingKey),
     }
 

@@ -50,10 +50,13 @@ class Reserve:
 async def quote(
     account_id: str, *, amounts: Amounts = NOTHING, begin: Begin, clock: Clock
 ) -> QuotaStanding:
-    """Return where the account stands, taking nothing. Raise `AccountNotFound`."""
+    """Return where the account stands, taking nothing.
+
+    Raise `AccountNotFound`, for a disabled account as well: its last token may still be about.
+    """
     async with begin() as tx:
         account = await tx.accounts.find(account_id)
-        if account is None:
+        if account is None or not account.is_active:
             raise AccountNotFound
         return await _standing(tx, account, amounts=amounts, clock=clock)
 
@@ -66,7 +69,7 @@ async def reserve(cmd: Reserve, *, begin: Begin, clock: Clock, new_id: NewId) ->
     """
     async with begin() as tx:
         account = await tx.accounts.lock(cmd.account_id)
-        if account is None:
+        if account is None or not account.is_active:
             raise AccountNotFound
         before = await tx.quotas.find_by_key(account.id, idempotency_key=cmd.idempotency_key)
         # One that expired is made anew under the same key; its own row is used again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -233,6 +234,17 @@ async def test_commit_and_refund_by_hand(quota: Quota) -> None:
     assert await quota.used() == Amounts()
     with pytest.raises(ReservationNotFound):
         await refund("unknown", begin=quota.begin)
+
+
+async def test_a_disabled_account_reserves_nothing(quota: Quota) -> None:
+    held = await quota.reserve()
+    accounts = quota.world.store.tx.accounts
+    account = accounts.rows[quota.account_id]
+    accounts.rows[quota.account_id] = replace(account, is_active=False)
+    with pytest.raises(AccountNotFound):
+        await quota.reserve("k2")
+    await quota.hear(quota.completed(held.id))
+    assert accounts.rows[quota.account_id].is_active is False
 
 
 async def test_nobody_has_no_quota(quota: Quota) -> None:
