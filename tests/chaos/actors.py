@@ -1,7 +1,8 @@
 """A relay or a consumer as a process that can be made to die, or to kill, at a named point.
 
-`python actors.py ROLE CONFIG.json`. A fuse is a file named like a commit point, holding a process
-id or `self`; the actor that passes the point removes it and kills that process with -9.
+`python actors.py ROLE CONFIG.json`. A fuse is a file named like a commit point, holding
+`self` or the name of a file with a process id; the actor that passes the point removes it and
+kills that process with -9.
 """
 
 from __future__ import annotations
@@ -90,7 +91,11 @@ class Fuses:
             fuse.unlink()
         except FileNotFoundError:
             return
-        os.kill(os.getpid() if target == "self" else int(target), signal.SIGKILL)
+        pid = os.getpid() if target == "self" else int(Path(target).read_text())
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            fuse.write_text(target)  # just being started again: not yet
 
 
 class ChaosRelay(OutboxRelay):

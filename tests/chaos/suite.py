@@ -52,22 +52,33 @@ def say(title: str, verdict: Verdict, took_s: float) -> None:
     )
 
 
+def shot(pid_file: Path) -> bool:
+    """Kill the process; False when it is just being started again."""
+    try:
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 async def kill(world: World, victim: str, point: str | None) -> None:
     """Kill `victim` when an actor passes `point`, or at a random moment, while events flow."""
     by_role = {actor.role: actor for actor in world.actors}
-    restarts = 0
+    restarts, pid_file = 0, world.folder / f"{victim}.pid"
     if victim in by_role:
-        is_self = point is not None and point.startswith(victim)
-        target = "self" if is_self else str(by_role[victim].pid)
+        pid_file = by_role[victim].pid_file
     else:
         row = (await asyncio.to_thread(world.stack.status))["components"][victim]
-        target, restarts = str(row["pid"]), row["restarts"]
+        restarts = row["restarts"]
+        pid_file.write_text(str(row["pid"]))
     if point is None:
         await world.write(world.chance.randrange(2, 12))
         await asyncio.sleep(world.chance.random() * 0.3)
-        os.kill(int(target), signal.SIGKILL)
+        while not shot(pid_file):
+            await asyncio.sleep(0.05)
     else:
-        fuse = world.light(point, target)
+        is_self = point.startswith(victim)
+        fuse = world.light(point, "self" if is_self else str(pid_file))
         async with asyncio.timeout(240):
             for round_number in range(10_000):
                 if not fuse.exists():
@@ -76,9 +87,17 @@ async def kill(world: World, victim: str, point: str | None) -> None:
                 await asyncio.sleep(0.1 if round_number < 5 else 1.0)
     world.kills[victim] += 1
     if victim not in by_role:
-        await asyncio.to_thread(
-            world.stack.wait_ready, victim, restarts_min=restarts + 1, timeout_s=240.0
-        )
+        await ready_again(world, victim, restarts)
+
+
+async def ready_again(world: World, victim: str, restarts: int) -> None:
+    """Wait until the supervisor has brought it back; asks seldom, each question is a process."""
+    async with asyncio.timeout(300):
+        while True:
+            row = (await asyncio.to_thread(world.stack.status))["components"][victim]
+            if row["phase"] == "ready" and row["restarts"] > restarts:
+                return
+            await asyncio.sleep(1.0)
 
 
 @pytest.mark.timeout(3600)

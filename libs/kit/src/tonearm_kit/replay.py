@@ -73,7 +73,7 @@ async def _copy(servers: str, planned: Plan) -> None:
     starts = {where: first for where, (first, _) in planned.ranges.items()}
     batch: list[OutRecord] = []
     async with KafkaProducer.open(servers, client_id="tonearm-replay") as producer:
-        async for record in KafkaLog(servers).read_range(planned.topic, starts):
+        async for record in KafkaLog(servers).read_range([planned.topic], starts):
             batch.append(_copied(record, planned.group))
             if len(batch) == _COPY_BATCH:
                 await producer.send(batch)

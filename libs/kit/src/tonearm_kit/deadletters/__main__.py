@@ -95,7 +95,7 @@ async def _redrive(desk: Desk, options: argparse.Namespace) -> int:
     if options.all:
         letters = await _matching(desk, options, ("open",))
     else:
-        letters = [await desk.letter(each) for each in options.id]
+        letters = await desk.letters_by_id(options.id)
     result = await desk.redrive(
         letters, dry_run=options.dry_run, rate_per_s=options.rate, reason=options.reason
     )

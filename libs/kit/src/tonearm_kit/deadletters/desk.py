@@ -95,12 +95,13 @@ class Desk:
     ) -> list[DeadLetter]:
         """Return the letters that match, oldest first; an event that died twice is there once."""
         known = await self._log.topics()
-        found: dict[str, DeadLetter] = {}
-        for topic in known:
-            if topic.endswith(SUFFIX) and group in (None, topic.removesuffix(SUFFIX)):
-                for record in await self._log.read(topic):
-                    letter = from_record(record)
-                    found[letter.id] = letter
+        topics = [
+            topic
+            for topic in known
+            if topic.endswith(SUFFIX) and group in (None, topic.removesuffix(SUFFIX))
+        ]
+        letters = [from_record(record) for record in await self._log.read(topics)]
+        found = {letter.id: letter for letter in letters}
         for action in await self.actions():
             if action.letter_id in found:
                 found[action.letter_id] = after(found[action.letter_id], action)
@@ -118,15 +119,24 @@ class Desk:
         """Return the audit log, of one letter or of all, oldest first."""
         if AUDIT_TOPIC.name not in await self._log.topics():
             return []
-        actions = [Action.from_record(record) for record in await self._log.read(AUDIT_TOPIC.name)]
+        actions = [
+            Action.from_record(record) for record in await self._log.read([AUDIT_TOPIC.name])
+        ]
         return [each for each in actions if letter_id in (None, each.letter_id)]
 
     async def letter(self, letter_id: str) -> DeadLetter:
         """Return one letter in whatever state. Raises `UnknownLetter`."""
-        for letter in await self.letters(states=("open", "redriven", "discarded")):
-            if letter.id == letter_id:
-                return letter
-        raise UnknownLetter(letter_id=letter_id)
+        (letter,) = await self.letters_by_id([letter_id])
+        return letter
+
+    async def letters_by_id(self, letter_ids: Sequence[str]) -> list[DeadLetter]:
+        """Return letters in whatever state, in this order. Raises `UnknownLetter`."""
+        every = await self.letters(states=("open", "redriven", "discarded"))
+        known = {letter.id: letter for letter in every}
+        for letter_id in letter_ids:
+            if letter_id not in known:
+                raise UnknownLetter(letter_id=letter_id)
+        return [known[letter_id] for letter_id in dict.fromkeys(letter_ids)]
 
     async def edit(self, letter_id: str, value: str, *, reason: str | None = None) -> DeadLetter:
         """Replace the event's data; the letter stays open. Raises `NotJson`, `LetterClosed`."""

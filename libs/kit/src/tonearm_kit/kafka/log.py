@@ -22,8 +22,8 @@ class Log(Protocol):
         """Return the names of all topics. Raises `BrokerError`."""
         ...
 
-    async def read(self, topic: str) -> list[Record]:
-        """Return every record that is stored now, per partition in order."""
+    async def read(self, topics: Sequence[str]) -> list[Record]:
+        """Return every record that is stored now; those of a partition are in order."""
         ...
 
 
@@ -41,14 +41,18 @@ class KafkaLog:
         except (KafkaError, OSError) as error:
             raise BrokerError(f"{type(error).__name__}: {error}") from error
 
-    async def read(self, topic: str) -> list[Record]:
+    async def read(self, topics: Sequence[str]) -> list[Record]:
         """See `Log`."""
-        return [record async for record in self.read_range(topic, {})]
+        return [record async for record in self.read_range(topics, {})]
 
-    async def read_range(self, topic: str, start: Mapping[Partition, int]) -> AsyncIterator[Record]:
+    async def read_range(
+        self, topics: Sequence[str], start: Mapping[Partition, int]
+    ) -> AsyncIterator[Record]:
         """Yield the stored records from `start` on (default: the first) to today's end."""
+        if not topics:
+            return
         async with open_reader(self._servers) as consumer:
-            partitions = await partitions_of(consumer, topic)
+            partitions = [each for name in topics for each in await partitions_of(consumer, name)]
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
             begins = await consumer.beginning_offsets(partitions)

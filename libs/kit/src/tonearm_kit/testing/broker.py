@@ -159,10 +159,10 @@ class FakeBroker:
         self.check()
         return sorted(self._logs)
 
-    async def read(self, topic: str) -> list[Record]:
+    async def read(self, topics: Sequence[str]) -> list[Record]:
         """See `tonearm_kit.kafka.log.Log`."""
         self.check()
-        return list(self.log(topic))
+        return [record for topic in topics for record in self.log(topic)]
 
     def stored(self, partition: Partition, position: int) -> list[FakeRecord]:
         """Return what is stored from `position` on."""

@@ -66,7 +66,7 @@ async def fail_after(db: Database, work: Callable[[Connection], Awaitable[object
 
 async def until_empty(db: Database) -> None:
     async with asyncio.timeout(20):
-        while await rows(db):  # noqa: ASYNC110 - another process may empty it
+        while await rows(db):
             await asyncio.sleep(0.02)
 
 

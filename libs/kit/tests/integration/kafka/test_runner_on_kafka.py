@@ -57,7 +57,7 @@ class Story:
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(40):
-            while len(self.seen) < count:  # noqa: ASYNC110 - the runner moves it
+            while len(self.seen) < count:
                 await asyncio.sleep(0.01)
 
 

@@ -67,7 +67,7 @@ class Place:
 
     async def until_seen(self, *event_ids: str) -> None:
         async with asyncio.timeout(40):
-            while not set(event_ids) <= set(self.seen):  # noqa: ASYNC110 - the runner moves it
+            while not set(event_ids) <= set(self.seen):
                 await asyncio.sleep(0.02)
 
 
@@ -89,9 +89,7 @@ async def test_a_dead_letter_is_listed_mended_and_redriven(
     async with place.running():
         await place.send("e1", bad=True)
         async with asyncio.timeout(40):
-            while not (  # noqa: ASYNC110 - the runner moves it
-                listed := await said("list", "--json", "--group", place.group)
-            ):
+            while not (listed := await said("list", "--json", "--group", place.group)):
                 await asyncio.sleep(0.1)
         letter = json.loads(listed)["id"]
         value = tmp_path / "value.json"

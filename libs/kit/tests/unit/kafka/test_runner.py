@@ -83,7 +83,7 @@ class Effects:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the world moves in other tasks
+        while not condition():
             await asyncio.sleep(0.001)
 
 
