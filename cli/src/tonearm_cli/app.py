@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tonearm_cli.commands import account, analyze, library, operate
+from tonearm_cli.commands import account, analyze, compare, library, operate
 
 _HERE, _THERE, _YOU = "On this machine", "On a server", "Your account"
 _OPERATE = "For operators"
@@ -25,6 +25,8 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_root)
     app.command(rich_help_panel=_HERE)(analyze.analyze)
+    app.command(rich_help_panel=_HERE)(compare.verify)
+    app.command(rich_help_panel=_HERE)(compare.diff)
     app.command(rich_help_panel=_THERE)(library.upload)
     app.command(rich_help_panel=_THERE)(library.watch)
     app.command("list", rich_help_panel=_THERE)(library.list_)

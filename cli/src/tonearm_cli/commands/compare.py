@@ -1,0 +1,94 @@
+"""`verify` and `diff`: does a recording still give a result, and what changed between two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tonearm_cli.options import Json, Output
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tonearm_analysis.engine.compare import Difference
+
+Recording = Annotated[Path, typer.Argument(help="The recording.", metavar="FILE")]
+Result = Annotated[Path, typer.Argument(help="Its result, as `analyze --json` prints it.")]
+Old = Annotated[Path, typer.Argument(help="The earlier result.")]
+New = Annotated[Path, typer.Argument(help="The later result.")]
+
+
+def verify(file: Recording, result: Result, as_json: Json = False) -> None:
+    """Analyse FILE again and compare with RESULT; exits with 1 where they differ."""
+    from tonearm_analysis.engine import EngineError
+    from tonearm_analysis.engine.compare import verify as verify_result
+    from tonearm_cli.errors import EXIT_FAILURE, CliError
+
+    output = Output(as_json=as_json)
+    stored = _read(result)
+    try:
+        found = verify_result(file, stored)
+    except (EngineError, OSError) as problem:
+        raise CliError(f"{file}: {problem}", code=getattr(problem, "code", "")) from problem
+    document = {
+        "holds": found.holds,
+        "same_audio": found.same_audio,
+        "same_engine": found.same_engine,
+        "differences": [asdict(difference) for difference in found.differences],
+    }
+    output.result(document, None if found.holds else _table(found.differences))
+    if found.holds:
+        output.note("The result holds: every value is the same.")
+        return
+    if not found.same_audio:
+        output.note("The decoded audio is not the one of the result.")
+    elif not found.same_engine:
+        output.note("Another engine version made the result; values may differ.")
+    raise typer.Exit(EXIT_FAILURE)
+
+
+def diff(old: Old, new: New, as_json: Json = False) -> None:
+    """Show what changed between two results; exits with 1 where they differ."""
+    from tonearm_analysis.engine.compare import differences
+    from tonearm_cli.errors import EXIT_FAILURE
+
+    output = Output(as_json=as_json)
+    found = differences(_read(old), _read(new))
+    document = {"differences": [asdict(difference) for difference in found]}
+    output.result(document, _table(found) if found else None)
+    if not found:
+        output.note("No difference.")
+        return
+    raise typer.Exit(EXIT_FAILURE)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a result, bare or within the line that `analyze --json` prints."""
+    from tonearm_cli.errors import CliError
+
+    try:
+        document = json.loads(path.read_text())
+    except OSError as problem:
+        raise CliError(f"{path}: {problem.strerror or problem}", code="unreadable") from problem
+    except ValueError as problem:
+        raise CliError(f"{path} is no JSON document.", code="not_a_result") from problem
+    if isinstance(document, dict) and isinstance(document.get("result"), dict):
+        document = document["result"]
+    if not isinstance(document, dict) or "engine_version" not in document:
+        raise CliError(f"{path} holds no result of the engine.", code="not_a_result")
+    return document
+
+
+def _table(found: Sequence[Difference]) -> Table:
+    from rich.table import Table
+
+    table = Table("where", "old", "new", "", box=None, header_style="bold")
+    for difference in found:
+        cells = (difference.path, str(difference.old), str(difference.new), difference.note)
+        table.add_row(*cells)
+    return table
