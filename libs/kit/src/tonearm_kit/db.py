@@ -176,8 +176,10 @@ class Database:
 
         Raises `DatabaseAway` when no connection is to be had.
         """
-        async with self.acquire() as conn, conn.transaction():
-            yield conn
+        async with self.acquire() as conn:
+            async with conn.transaction():
+                yield conn
+            self._reset.skip_once(conn)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:

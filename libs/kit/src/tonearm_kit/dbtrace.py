@@ -53,6 +53,9 @@ def summarize(query: str) -> tuple[str, str | None]:
 _CONTROL = frozenset({"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"})
 """Statements that frame others; seeing each of them would triple what a transaction costs."""
 
+_RESET_START = "SELECT pg_advisory_unlock_all()"
+"""How the driver cleans a connection that comes back to the pool."""
+
 _QUIET_TABLES = frozenset({"inbox"})
 """Tables whose statements are part of another span: the inbox belongs to `process`."""
 
@@ -60,7 +63,8 @@ _QUIET_TABLES = frozenset({"inbox"})
 @lru_cache(maxsize=2048)
 def _is_quiet(query: str) -> bool:
     operation, table = summarize(query)
-    return operation.rstrip(";") in _CONTROL or table in _QUIET_TABLES
+    is_cleaning = query.startswith(_RESET_START)
+    return operation.rstrip(";") in _CONTROL or table in _QUIET_TABLES or is_cleaning
 
 
 @lru_cache(maxsize=2048)

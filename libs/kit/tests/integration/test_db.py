@@ -160,6 +160,7 @@ async def test_a_statement_inside_a_trace_is_a_span(database: Database, spans: S
     with trace.get_tracer("test").start_as_current_span("work") as work:
         async with database.begin() as conn:
             await conn.execute("INSERT INTO records (id) VALUES ($1)", 7)
+    assert spans.names() == ["INSERT records", "work"]
     span = spans.one("INSERT records")
     assert span.parent is not None
     assert span.parent.span_id == work.get_span_context().span_id
@@ -168,6 +169,17 @@ async def test_a_statement_inside_a_trace_is_a_span(database: Database, spans: S
     assert attributes["db.operation.name"] == "INSERT"
     assert attributes["db.collection.name"] == "records"
     assert attributes["db.query.text"] == "INSERT INTO records (id) VALUES ($1)"
+
+
+async def test_what_one_borrower_sets_the_next_does_not_find(postgres_url: str) -> None:
+    async with Database.open(postgres_url, schema=SCHEMA, size_max=1) as db:
+        async with db.begin() as conn:
+            await conn.execute("SET LOCAL work_mem = '3MB'")
+        async with db.acquire() as conn:
+            assert await conn.fetchval("SHOW work_mem") != "3MB"
+            await conn.execute("SET work_mem = '3MB'")
+        async with db.acquire() as conn:
+            assert await conn.fetchval("SHOW work_mem") != "3MB"
 
 
 @pytest.mark.usefixtures("table")
