@@ -14,6 +14,7 @@ from tonearm_kit.clock import Clock, SystemClock
 from tonearm_kit.db import Database
 from tonearm_kit.inbox import Inbox, PostgresInbox
 from tonearm_kit.kafka import measure, retries
+from tonearm_kit.kafka.claims import ClaimStore
 from tonearm_kit.kafka.client import KafkaBroker
 from tonearm_kit.kafka.effects import BatchHandler, Effects, Handler, JobHandler
 from tonearm_kit.kafka.loop import ConsumeLoop, sleep_or_stop
@@ -59,6 +60,7 @@ class ConsumerRunner:
         measures: Measures | None = None,
         clock: Clock | None = None,
         inbox: Inbox | None = None,
+        claims: ClaimStore | None = None,
     ) -> None:
         self._settings = settings or RunnerSettings(client_id=group)
         self._broker = broker or KafkaBroker(
@@ -67,6 +69,7 @@ class ConsumerRunner:
         self._group, self._topics = group, list(topics)
         self._measures = measures or measure.default()
         self._clock = clock or SystemClock()
+        self._claims = claims
         self._jobs = bool(job_handlers)
         self._batch = batch or bool(batch_handlers)
         self._effects = Effects(
@@ -99,6 +102,7 @@ class ConsumerRunner:
                 settings=self._settings,
                 measures=self._measures,
                 clock=self._clock,
+                claims=self._claims,
             )
             with ExitStack() as gauges:
                 gauges.enter_context(self._measures.gauge(measure.BRAKE, self._brake_gauge))

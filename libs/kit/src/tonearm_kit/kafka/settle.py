@@ -16,8 +16,9 @@ from tonearm_kit.backoff import Backoff
 from tonearm_kit.clock import Clock
 from tonearm_kit.kafka import measure, retries
 from tonearm_kit.kafka.brake import Brake
+from tonearm_kit.kafka.claims import ClaimStore, resolve
 from tonearm_kit.kafka.effects import Effects, Failed
-from tonearm_kit.kafka.failures import Poison, Verdict, reason_of, stack_hash
+from tonearm_kit.kafka.failures import Poison, Verdict, reason_of, stack_hash, verdict
 from tonearm_kit.kafka.headers import decode_record, hop, text_headers
 from tonearm_kit.kafka.lanes import Turnstile, lane_of
 from tonearm_kit.kafka.measure import Measures, span_context
@@ -41,10 +42,12 @@ class Settler:
         settings: RunnerSettings,
         measures: Measures,
         clock: Clock,
+        claims: ClaimStore | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self._group, self._effects, self._sender = group, effects, sender
         self._settings, self._measures, self._clock = settings, measures, clock
+        self._claims = claims
         self._chance = chance or random.Random()  # noqa: S311 - jitter, no secret
         self.brake = Brake(settings.brake, group=group, clock=clock)
         self._turns = Turnstile(
@@ -114,12 +117,19 @@ class Settler:
                 attributes=_attributes(record, event),
             ) as span:
                 traceparent = _traceparent(span.get_span_context())
-                fresh = await self._effects.apply(event)
+                fresh = await self._apply(event)
         except Failed as failed:
             return failed, traceparent
         if not fresh:
             self._count(measure.DUPLICATES, 1, record.topic)
         return None, None
+
+    async def _apply(self, event: CloudEvent) -> bool:
+        try:
+            event = await resolve(event, self._claims)
+        except Exception as error:
+            raise Failed(error, verdict(error)) from error
+        return await self._effects.apply(event)
 
     async def _settle_batch(self, lane: int, records: Sequence[Record], hand: Hand) -> bool:
         """Apply all records in one transaction; False when they must go one by one."""
@@ -130,6 +140,8 @@ class Settler:
         wanted = [(record, event) for record, event in decoded if self._effects.wants(event.type)]
         if not wanted:
             return True
+        if any(event.dataref is not None for _, event in wanted):
+            return False  # fetching belongs to one message, not into everybody's transaction
         events = [event for _, event in wanted]
         links = [
             link for event in events[: measure.LINKS_MAX]

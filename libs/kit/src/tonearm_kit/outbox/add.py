@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 from opentelemetry.trace import SpanKind
 
@@ -14,6 +14,7 @@ from tonearm_kit.db import Connection
 from tonearm_kit.errors import AppError, Kind
 from tonearm_kit.ids import NewId
 from tonearm_kit.kafka import measure
+from tonearm_kit.kafka.claims import ClaimStore
 from tonearm_kit.kafka.context import current_event
 from tonearm_kit.kafka.headers import to_headers
 
@@ -40,14 +41,6 @@ class OutboxFull(AppError):
 
 class EventTooLarge(ValueError):
     """An event is larger than 64 KiB and there is no claim store to put its data into."""
-
-
-class ClaimStore(Protocol):
-    """Keeps the data of events that are too large to travel (the claim check pattern)."""
-
-    async def put(self, event_id: str, value: bytes) -> str:
-        """Store `value` and return the URI that becomes the event's `dataref`."""
-        ...
 
 
 def lane_of(key: str) -> int:
