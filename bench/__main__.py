@@ -1,4 +1,4 @@
-"""`python -m bench [path] [gateway] [engine]`: tables to standard output, JSON to .local/bench.
+"""`python -m bench [path] [gateway] [engine] [messaging]`: tables to standard output, JSON to .local/bench.
 
 The benchmarks of the platform start a stack of their own beside any that runs.
 """
@@ -9,11 +9,11 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from bench import engine, gateway, path
+from bench import engine, gateway, messaging, path
 from bench.report import Report, write
 from tonearm_local import testing
 
-_NAMES = ("engine", "gateway", "path")
+_NAMES = ("engine", "gateway", "path", "messaging")
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="requests on each road")
     parser.add_argument("--concurrency", type=int, default=16, help="requests at the same time")
     parser.add_argument("--minutes", type=float, default=2.0, help="length of the engine's audio")
+    parser.add_argument("--events", type=int, default=40_000, help="events in the topic")
     parser.add_argument("--out", type=Path, default=Path(".local/bench/results.json"))
     given = parser.parse_args()
     names = given.names or list(_NAMES)
@@ -34,6 +35,8 @@ def main() -> None:
         reports.append(_show(engine.measure(minutes=given.minutes)))
     if {"gateway", "path"} & set(names):
         reports += _on_a_stack(names, given)
+    if "messaging" in names:
+        reports.append(_show(_on_infrastructure(events=given.events)))
     write(reports, given.out)
     print(f"written to {given.out}")
 
@@ -44,6 +47,13 @@ def _on_a_stack(names: list[str], given: argparse.Namespace) -> list[Report]:
         with testing.temporary() as started:
             return asyncio.run(_measure(started, names, given))
     return asyncio.run(_measure(running, names, given))
+
+
+def _on_infrastructure(*, events: int) -> Report:
+    """Measure on a broker and a durable database of its own, without services beside them."""
+    durable = {"POSTGRES_FSYNC": "true"}
+    with testing.temporary("--infra-only", "--without", "zipkin", env=durable) as stack:
+        return messaging.measure(stack, events=events)
 
 
 async def _measure(
