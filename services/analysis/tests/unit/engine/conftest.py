@@ -63,4 +63,4 @@ def synthesize(*, duration_s: float, rate_hz: int) -> Signal:
     click = np.exp(-60 * since_beat) * random.standard_normal(len(seconds))
     kick = np.exp(-25 * since_beat) * np.sin(2 * np.pi * 60 * since_beat)
     hiss = 1e-4 * random.standard_normal(out.shape)
-    return out + (0.10 * click + 0.25 * kick)[:, None] + hiss
+    return np.asarray(out + (0.10 * click + 0.25 * kick)[:, None] + hiss, np.float64)

@@ -115,7 +115,7 @@ def test_differences_name_their_place() -> None:
 
 
 def test_equal_results_do_not_differ() -> None:
-    tree = {"a": None, "b": [], "c": True, "version": ENGINE_VERSION}
+    tree: dict[str, Any] = {"a": None, "b": [], "c": True, "version": ENGINE_VERSION}
     assert differences(tree, copy.deepcopy(tree)) == []
     assert differences({"c": True}, {"c": 1.0}, tolerance=0.1) == []
 

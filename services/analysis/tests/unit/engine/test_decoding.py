@@ -31,6 +31,7 @@ def encode(path: Path, samples: Signal, *, codec: str, rate_hz: int = 44_100) ->
     """Write a file with FFmpeg's encoder; samples have shape (n, 2) at 44.1 kHz."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate_hz, layout="stereo")
+        assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples.astype(np.float32).reshape(1, -1)),
             format="flt",

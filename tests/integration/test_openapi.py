@@ -1,0 +1,42 @@
+"""Every service keeps what its own API description says; Schemathesis asks, unmodified."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.visitor import Visitor
+from tonearm_local.testing import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+SCHEMATHESIS = Path(__file__).parents[2] / ".venv" / "bin" / "schemathesis"
+ENDS_THE_SESSION = "/v1/auth/(logout|password|sessions)"
+
+
+@pytest.fixture
+async def visitor(stack: Stack, client_address: str) -> AsyncIterator[Visitor]:
+    async with Visitor.register(stack.gateway_url, address=client_address) as made:
+        yield made
+
+
+@pytest.mark.parametrize("service", ["auth", "ingest", "analysis", "notify"])
+def test_the_service_answers_as_it_describes(
+    stack: Stack, visitor: Visitor, tmp_path: Path, service: str
+) -> None:
+    """No 5xx, only described statuses, types and shapes, wrong values refused, `Allow` right.
+
+    That valid values are accepted is not asked: a file of random bytes is no audio.
+    """
+    url = stack.service_url(service)
+    command: list[str | Path] = [SCHEMATHESIS, "run", f"{url}/openapi.json", "--url", url]
+    command += ["--header", f"Authorization: Bearer {visitor.token}"]
+    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "7"]
+    command += ["--exclude-checks", "positive_data_acceptance", "--workers", "1"]
+    if service == "auth":
+        command += ["--exclude-path-regex", ENDS_THE_SESSION]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
