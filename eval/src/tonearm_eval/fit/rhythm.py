@@ -19,8 +19,8 @@ from tonearm_analysis.engine import harmony, rhythm
 from tonearm_analysis.engine.rhythm import bars, readings
 from tonearm_analysis.engine.rhythm.estimate import pulse_measures
 from tonearm_eval.clips import Clip
+from tonearm_eval.fit.cache import HeardClip, heard_clips
 from tonearm_eval.fit.files import write_numbers
-from tonearm_eval.fit.hearing import HeardClip, heard_clips
 from tonearm_eval.fit.logistic import choice, logistic
 from tonearm_eval.generator import beatless
 

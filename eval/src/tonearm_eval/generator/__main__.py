@@ -97,7 +97,7 @@ def make_clip(
     """Write one clip with its truth and return its row of the manifest."""
     material = MATERIALS[split]
     rng = np.random.default_rng([seed, zlib.crc32(split.encode()), index])
-    duration_s = float(np.round(rng.uniform(22, 36), 3))
+    duration_s = float(np.round(rng.uniform(20, 30), 3))
     low, high = STYLES[style].tempo
     start_bpm = float(np.round(rng.uniform(low, high), 2))
     ramp = float(np.round(rng.uniform(0.93, 1.07), 3)) if rng.random() < 0.1 else 1.0
@@ -145,6 +145,14 @@ def write_truth(
     (out / f"chords/{name}.lab").write_text("".join(lines), encoding="utf-8")
 
 
+def known_rows(manifest: Path) -> list[dict[str, Any]]:
+    """Rows of a run that stopped: clips are made in order, so these are the first ones."""
+    if not manifest.exists():
+        return []
+    with manifest.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def main() -> None:
     """Generate the clips and the manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -157,20 +165,22 @@ def main() -> None:
     for folder in ("audio", "beats", "chords"):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
     jobs = plan(np.random.default_rng([args.seed, zlib.crc32(args.split.encode())]), args.clips)
-    rows = []
-    for index, (style, tonic, mode) in enumerate(jobs):
-        rows.append(
-            make_clip(
+    manifest = args.out / "manifest.csv"
+    done = known_rows(manifest)
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        writer: csv.DictWriter[str] | None = None
+        for index, (style, tonic, mode) in enumerate(jobs):
+            row = done[index] if index < len(done) else make_clip(
                 args.split, args.seed, index, style, tonic, mode, args.out,
                 fonts=not args.synth_only,
-            )
-        )  # fmt: skip
-        if index % 20 == 19:
-            print(f"{index + 1}/{len(jobs)}", flush=True)
-    with (args.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+            )  # fmt: skip
+            if writer is None:
+                writer = csv.DictWriter(file, fieldnames=list(row))
+                writer.writeheader()
+            writer.writerow(row)
+            file.flush()
+            if index % 20 == 19:
+                print(f"{index + 1}/{len(jobs)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Final
 import av
 import numpy as np
 import numpy.typing as npt
+import soundfile
 from scipy.signal import butter, correlate, sosfilt
 
 from tonearm_eval.generator.synth import SAMPLE_RATE_HZ
@@ -17,7 +18,6 @@ Floats = npt.NDArray[np.float32]
 CODECS: Final = {
     "mp3": ("mp3", "libmp3lame", SAMPLE_RATE_HZ),
     "aac": ("adts", "aac", SAMPLE_RATE_HZ),
-    "vorbis": ("ogg", "libvorbis", SAMPLE_RATE_HZ),
     "opus": ("ogg", "libopus", 48_000),
 }
 
@@ -58,6 +58,8 @@ def filtered(sound: Floats, kind: str) -> Floats:
 
 def recoded(sound: Floats, codec: str, kbps: int) -> Floats:
     """Encoded and decoded; the delay is removed by correlation, the length kept."""
+    if codec == "vorbis":
+        return _aligned(_vorbis(sound, kbps), sound)
     container, encoder, rate = CODECS[codec]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as out:
@@ -80,6 +82,18 @@ def recoded(sound: Floats, codec: str, kbps: int) -> Floats:
         pieces = [f.to_ndarray() for raw in source.decode(audio=0) for f in back.resample(raw)]
     decoded = np.concatenate(pieces, axis=1).T.astype(np.float32)
     return _aligned(decoded, sound)
+
+
+def _vorbis(sound: Floats, kbps: int) -> Floats:
+    """Through libsndfile, whose scale runs from 0 (best) to 1."""
+    buffer = io.BytesIO()
+    level = float(np.clip(1.0 - kbps / 500, 0.0, 1.0))
+    soundfile.write(
+        buffer, sound, SAMPLE_RATE_HZ, format="OGG", subtype="VORBIS", compression_level=level
+    )
+    buffer.seek(0)
+    decoded, _ = soundfile.read(buffer, dtype="float32", always_2d=True)
+    return np.asarray(decoded, np.float32)
 
 
 def _aligned(decoded: Floats, sound: Floats) -> Floats:

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import rfft
-from scipy.signal import firwin, get_window, upfirdn
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,6 +27,7 @@ _FFT_SAMPLES: Final = 1_024
 _STEP: Final = 2.0 ** (1 / BINS_PER_OCTAVE)
 _QUALITY: Final = (_STEP**2 + 1) / (_STEP**2 - 1)
 _HALF_BAND_TAPS: Final = 47
+_ROW: Final = 16
 # The lowest octave's filters reach 16 hops to either side, the six half-band filters less than one.
 MARGIN_HOPS: Final = 18
 SEGMENT_HOPS: Final = 640
@@ -56,22 +56,39 @@ def bank() -> Bank:
     for row, (frequency, length) in enumerate(zip(hz, lengths, strict=True)):
         when = np.arange(-length // 2, length // 2)
         turn = np.exp(2j * np.pi * frequency / SAMPLE_RATE_HZ * when)
-        atom = get_window("hann", len(when), fftbins=True) * turn
+        atom = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(len(when)) / len(when))) * turn
         start = (_FFT_SAMPLES - len(when)) // 2
         kernels[row, start : start + len(when)] = atom / np.abs(atom).sum()
     spectra = np.fft.fft(kernels, axis=1)[:, : _FFT_SAMPLES // 2 + 1] / _FFT_SAMPLES
     used = np.flatnonzero(np.abs(spectra).max(axis=0) > 3e-5 * np.abs(spectra).max())
     first, last = int(used[0]), int(used[-1]) + 1
     filters = np.ascontiguousarray(spectra[:, first:last].T).astype(np.complex64)
-    half_band = firwin(_HALF_BAND_TAPS, 0.5, window=("kaiser", 8.0)).astype(np.float32)
+    reach = np.arange(_HALF_BAND_TAPS) - _HALF_BAND_TAPS // 2
+    low_pass = np.sinc(reach / 2) * np.kaiser(_HALF_BAND_TAPS, 8.0)
+    half_band = (low_pass / low_pass.sum()).astype(np.float32)
     return Bank(first, last, filters, lengths, half_band)
+
+
+@cache
+def _halving() -> Floats:
+    """The half-band filter as a matrix from odd samples to _ROW outputs; even ones pass it by."""
+    taps = bank().half_band[0::2]
+    matrix = np.zeros((_ROW + len(taps) - 1, _ROW), np.float32)
+    for column in range(_ROW):
+        matrix[column : column + len(taps), column] = taps
+    return matrix
 
 
 def _halved(sound: Floats) -> Floats:
     """The sound at half its rate, without delay."""
-    n = (len(sound) + 1) // 2
-    padded = np.concatenate([np.zeros(1, np.float32), sound])
-    out: Floats = upfirdn(bank().half_band, padded, 1, 2)[12 : 12 + n]
+    even, odd = sound[0::2], sound[1::2]
+    rows = -(-len(even) // _ROW)
+    before, matrix = (_HALF_BAND_TAPS + 1) // 4, _halving()
+    padded = np.zeros(rows * _ROW + len(matrix), np.float32)
+    padded[before : before + len(odd)] = odd
+    windows = np.lib.stride_tricks.sliding_window_view(padded, len(matrix))[::_ROW][:rows]
+    out: Floats = (windows @ matrix).reshape(-1)[: len(even)]
+    out += bank().half_band[_HALF_BAND_TAPS // 2] * even
     return out
 
 

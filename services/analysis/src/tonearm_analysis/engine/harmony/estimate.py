@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tonearm_analysis.engine.harmony import names
 from tonearm_analysis.engine.harmony.chords import chord_sequence
-from tonearm_analysis.engine.harmony.key import key_scores, probabilities
+from tonearm_analysis.engine.harmony.key import (
+    WEIGHTS,
+    key_measures,
+    key_scores,
+    key_segments,
+    probabilities,
+)
 from tonearm_analysis.engine.harmony.listening import HarmonyListener, HeardHarmony
-from tonearm_analysis.engine.harmony.model import HarmonyEstimate, KeyCandidate, KeySegment
+from tonearm_analysis.engine.harmony.model import HarmonyEstimate, KeyCandidate
+from tonearm_analysis.engine.models import read_numbers
 
 Doubles = npt.NDArray[np.float64]
 
@@ -20,6 +27,15 @@ BLOCK_SAMPLES: Final = 1 << 18
 CANDIDATES_MAX: Final = 5
 # Below this magnitude (about -80 dBFS) nothing is heard.
 LEVEL_FLOOR: Final = 1e-3
+# Frames this far below the loudest (60 dB) do not count.
+LEVEL_SHARE: Final = 1e-3
+PITCHED_NAMES: Final = (
+    "chord_clarity",
+    "no_chord_share",
+    "pitch_contrast",
+    "chroma_contrast",
+    "tuning_clarity",
+)
 
 
 def hear(mono_22k: npt.NDArray[np.floating]) -> HeardHarmony:
@@ -43,29 +59,62 @@ def estimate(
 
 def estimate_heard(heard: HeardHarmony, *, beats_s: Sequence[float] = ()) -> HarmonyEstimate:
     """The estimate from what was heard, without the sound."""
-    sounding = heard.level > LEVEL_FLOOR
+    sounding = heard.level > max(LEVEL_FLOOR, LEVEL_SHARE * float(heard.level.max(initial=0.0)))
     if not sounding.any():
         return HarmonyEstimate(None, 0.0)
-    means = {
-        "bass": heard.bass[sounding].mean(axis=0).astype(np.float64),
-        "treble": heard.treble[sounding].mean(axis=0).astype(np.float64),
-        "pitch": heard.pitch[sounding].mean(axis=0).astype(np.float64),
-    }
-    chance = probabilities(key_scores(means))
+    scores = key_scores(key_measures(heard, sounding))
+    pitched, evidence = pitched_probability(heard, sounding)
+    chance = probabilities(scores) * pitched
+    if pitched < float(read_numbers(WEIGHTS)["pitched"]["none_below"]):
+        return HarmonyEstimate(None, 0.0, evidence=evidence)
     order = np.argsort(-chance, kind="stable")[:CANDIDATES_MAX]
     candidates = tuple(_candidate(int(key), int(order[0]), float(chance[key])) for key in order)
-    chroma = means["bass"] + means["treble"]
-    best = candidates[0]
+    chroma = (heard.bass + heard.treble)[sounding].mean(axis=0, dtype=np.float64)
     return HarmonyEstimate(
-        key=best.key,
-        confidence=best.probability,
+        key=candidates[0].key,
+        confidence=candidates[0].probability,
         candidates=candidates,
-        key_segments=(KeySegment(0.0, round(heard.duration_s, 4), best.key, best.probability),),
+        key_segments=key_segments(heard, sounding, scores),
         tuning_cents=tuning_cents(heard),
         chords=chord_sequence(heard, beats_s),
         chord_vocabulary=names.CHORD_VOCABULARY,
         chroma=tuple(round(float(v), 4) for v in chroma / (chroma.max() + 1e-9)),
+        evidence=evidence,
     )
+
+
+def pitched_measures(heard: HeardHarmony, sounding: npt.NDArray[np.bool_]) -> Doubles:
+    """What tells music with pitch from noise: a clear chord, few pitches, pitches that differ."""
+    chords = heard.chords[sounding].reshape(-1, 72)
+    pitch = heard.pitch[sounding].astype(np.float64)
+    chroma = heard.treble[sounding].mean(axis=0, dtype=np.float64)
+    return np.array(
+        [
+            float(chords.max(axis=1).mean(dtype=np.float64)),
+            float(heard.no_chord[sounding].mean(dtype=np.float64)),
+            float(pitch.std(axis=1).mean()),
+            float(chroma.std() / (chroma.mean() + 1e-9)),
+            float(
+                np.log(
+                    np.abs(heard.tuning[sounding].sum())
+                    / (np.abs(heard.tuning[sounding]).sum() + 1e-9)
+                    + 0.01
+                )
+            ),
+        ]
+    )
+
+
+def pitched_probability(
+    heard: HeardHarmony, sounding: npt.NDArray[np.bool_]
+) -> tuple[float, dict[str, float]]:
+    """Chance that there is pitch enough for a key, and the measures behind it."""
+    numbers: dict[str, Any] = read_numbers(WEIGHTS)["pitched"]
+    values = pitched_measures(heard, sounding)
+    odds = float(np.array(numbers["weights"]) @ values) + float(numbers["bias"])
+    chance = 1.0 / (1.0 + float(np.exp(-odds)))
+    shown = {name: round(float(v), 4) for name, v in zip(PITCHED_NAMES, values, strict=True)}
+    return chance, shown | {"pitched_probability": round(chance, 4)}
 
 
 def _candidate(key: int, winner: int, probability: float) -> KeyCandidate:

@@ -1,0 +1,42 @@
+"""Let the engine's listeners hear every clip once, so that fitting takes seconds."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tonearm_analysis.engine import harmony, rhythm
+from tonearm_analysis.engine.harmony import HeardHarmony
+from tonearm_analysis.engine.rhythm import Heard
+from tonearm_eval.clips import Clip, read_manifest
+from tonearm_eval.sound import mono_22k
+
+
+@dataclass(frozen=True)
+class HeardClip:
+    """A clip and what the listeners kept of it."""
+
+    clip: Clip
+    heard: Heard
+    harmonic: HeardHarmony
+
+
+def hear_folder(folder: Path, cache: Path) -> None:
+    """Hear the clips of a folder that are not in the cache yet."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for clip in read_manifest(folder):
+        out = cache / f"{folder.name}__{clip.path.stem}.pickle"
+        if out.exists():
+            continue
+        sound = mono_22k(clip.path)
+        out.write_bytes(pickle.dumps(HeardClip(clip, rhythm.hear(sound), harmony.hear(sound))))
+
+
+def heard_clips(cache: Path, prefix: str = "") -> Iterator[HeardClip]:
+    """The clips of the cache whose folder name starts with `prefix`."""
+    for path in sorted(cache.glob(f"{prefix}*.pickle")):
+        # Our own files, written by hear_folder.
+        clip: HeardClip = pickle.loads(path.read_bytes())  # noqa: S301
+        yield clip
