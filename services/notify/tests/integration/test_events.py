@@ -216,7 +216,7 @@ async def test_silence_is_filled_with_comments(start_notify: Any, tokens: Any) -
 
 
 async def test_a_drain_spreads_the_readers_over_the_window(start_notify: Any, tokens: Any) -> None:
-    retries = []
+    retries: list[int | None] = []
     async with start_notify(drain_window_s_max=10.0) as notify:
 
         async def read(name: str) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import json
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
