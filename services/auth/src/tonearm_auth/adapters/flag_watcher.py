@@ -53,8 +53,7 @@ class FlagWatcher:
 
     def _tell(self, key: str) -> None:
         for queue in self._queues:
-            if queue.full():
-                while not queue.empty():
-                    queue.get_nowait()
-                key = EVERY_FLAG
-            queue.put_nowait(key)
+            is_behind = queue.full()
+            while is_behind and not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(EVERY_FLAG if is_behind else key)

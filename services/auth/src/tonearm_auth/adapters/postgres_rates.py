@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -41,7 +42,8 @@ class PostgresRateStates:
 
     While one batch is on its way, the requests that arrive form the next: a lonely request pays
     one round trip, a thousand at once pay a few. `batch_max` bounds one batch and `waiting_max`
-    those that wait, in requests.
+    those that wait, in requests. One connection is kept, since a pool resets what it gets back,
+    and that is one more round trip; `close` gives it back.
     """
 
     def __init__(
@@ -51,6 +53,13 @@ class PostgresRateStates:
         self._batch_max, self._waiting_max = batch_max, waiting_max
         self._queue = _Queue()
         self._turn = asyncio.Lock()
+        self._loan = AsyncExitStack()
+        self._conn: Connection | None = None
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        self._conn = None
+        await self._loan.aclose()
 
     async def take(self, charges: Sequence[Charge], *, hits: int) -> RateVerdict:
         """Judge and charge in one step. Raise `Unavailable` when too many wait."""
@@ -114,13 +123,19 @@ class PostgresRateStates:
 
     async def _take(self, *values: object) -> list[int]:
         for _ in range(_SWEPT_MEANWHILE_TRIES):
-            async with self._db.acquire() as conn:
-                try:
-                    met: list[int] = await conn.fetchval(_TAKE, *values)
-                except asyncpg.SerializationError:
-                    continue
-                return met
+            conn = await self._connection()
+            try:
+                met: list[int] = await conn.fetchval(_TAKE, *values)
+            except asyncpg.SerializationError:
+                continue
+            return met
         raise Unavailable("The limits are being swept; try again.")
+
+    async def _connection(self) -> Connection:
+        if self._conn is None or self._conn.is_closed():
+            await self.close()
+            self._conn = await self._loan.enter_async_context(self._db.acquire())
+        return self._conn
 
 
 def _micros(clock: Clock) -> int:

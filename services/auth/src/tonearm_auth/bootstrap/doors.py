@@ -89,6 +89,7 @@ def make_auth_door(parts: Parts) -> http_auth.AuthDoor:
         length_max=settings.password_length_max,
         common=common_passwords(length_min=settings.password_length_min),
     )
+    throttle = partial(throttle_login, policies=parts.policies, states=parts.rates)
     refresh_tokens = HmacRefreshTokens(parts.vault.derive("refresh-tokens"))
     return http_auth.AuthDoor(
         register=partial(
@@ -107,7 +108,7 @@ def make_auth_door(parts: Parts) -> http_auth.AuthDoor:
             refresh_tokens=refresh_tokens,
             access=parts.ring,
             normalise_email=normalise_email,
-            throttle=partial(throttle_login, policies=parts.policies, states=parts.rates),
+            throttle=throttle,
             terms=terms,
             sessions_max=settings.sessions_max,
             clock=clock,
@@ -124,13 +125,20 @@ def make_auth_door(parts: Parts) -> http_auth.AuthDoor:
         log_out=partial(sessions.log_out, begin=begin, clock=clock),
         get_me=partial(sessions.get_me, begin=begin, clock=clock),
         change_password=partial(
-            change_password, begin=begin, passwords=parts.passwords, rules=rules, clock=clock
+            change_password,
+            begin=begin,
+            passwords=parts.passwords,
+            throttle=throttle,
+            rules=rules,
+            clock=clock,
         ),
         list_sessions=partial(sessions.list_sessions, begin=begin, clock=clock),
         end_session=partial(sessions.end_session, begin=begin, clock=clock),
         end_all_sessions=partial(sessions.end_all_sessions, begin=begin, clock=clock),
         usage=partial(reserve_quota.quote, begin=begin, clock=clock),
-        delete_account=partial(delete_account, begin=begin, passwords=parts.passwords, clock=clock),
+        delete_account=partial(
+            delete_account, begin=begin, passwords=parts.passwords, throttle=throttle, clock=clock
+        ),
         idempotency=parts.idempotency,
         complete=partial(_complete, parts),
         fingerprint_secret=parts.vault.derive("fingerprints"),

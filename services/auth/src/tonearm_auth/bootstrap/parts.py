@@ -97,7 +97,10 @@ async def open_parts(
             )
             await rotate(parts)
             await parts.policies.load()
-            yield parts
+            try:
+                yield parts
+            finally:
+                await parts.rates.close()
 
 
 async def maintain(parts: Parts) -> None:

@@ -206,7 +206,12 @@ def _add_own_routes(router: APIRouter, door: AuthDoor) -> None:
     @router.post(
         "/password",
         status_code=204,
-        responses=problems(errors.SessionEnded, errors.BadCredentials, errors.PasswordRejected),
+        responses=problems(
+            errors.SessionEnded,
+            errors.BadCredentials,
+            errors.PasswordRejected,
+            errors.TooManyLogins,
+        ),
     )
     async def post_password(caller: tokens.Caller, body: PasswordBody) -> None:
         """Change the password; unless asked otherwise, every other session ends."""
@@ -222,7 +227,12 @@ def _add_own_routes(router: APIRouter, door: AuthDoor) -> None:
     @router.post(
         "/me/delete",
         status_code=204,
-        responses=problems(errors.SessionEnded, errors.BadCredentials, errors.LastSuperuser),
+        responses=problems(
+            errors.SessionEnded,
+            errors.BadCredentials,
+            errors.LastSuperuser,
+            errors.TooManyLogins,
+        ),
     )
     async def post_delete(caller: tokens.Caller, body: DeleteBody) -> None:
         """Close the account for good; everything that Tonearm holds of it is deleted."""

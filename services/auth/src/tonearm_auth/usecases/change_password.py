@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from tonearm_auth.domain.errors import BadCredentials
 from tonearm_auth.domain.password import PasswordRules, check_password
 from tonearm_auth.usecases.caller import Caller, load_caller
+from tonearm_auth.usecases.log_in import Throttle
 from tonearm_auth.usecases.ports import Begin, Passwords
 from tonearm_auth.usecases.sessions import end_sessions
 from tonearm_kit.clock import Clock
@@ -27,16 +28,19 @@ async def change_password(
     *,
     begin: Begin,
     passwords: Passwords,
+    throttle: Throttle,
     rules: PasswordRules,
     clock: Clock,
 ) -> None:
     """Check the old password, store the new one, perhaps end the other sessions.
 
-    Raise `BadCredentials`, `PasswordRejected`, `SessionEnded`.
+    Guessing here counts together with guessing at the log-in. Raise `BadCredentials`,
+    `PasswordRejected`, `SessionEnded`, `TooManyLogins`.
     """
     async with begin() as tx:
         account, session = await load_caller(tx, caller, clock=clock)
     check_password(cmd.new_password, email=account.email, rules=rules)
+    await throttle(account.email)
     if not await passwords.verify(cmd.current_password, hashed=account.password_hash):
         raise BadCredentials("The current password is wrong.")
     new_hash = await passwords.hash(cmd.new_password)

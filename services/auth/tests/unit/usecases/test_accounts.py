@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.auth.tests.unit.world import PASSWORD, RULES, World
+from services.auth.tests.unit.world import PASSWORD, RULES, World, never_throttled
 from tonearm_auth.domain.errors import (
     BadCredentials,
     EmailInvalid,
@@ -139,6 +139,7 @@ async def test_a_new_password_ends_the_other_sessions_only(world: World) -> None
         ),
         begin=world.store.begin,
         passwords=world.passwords,
+        throttle=never_throttled,
         rules=RULES,
         clock=world.clock,
     )
@@ -163,6 +164,7 @@ async def test_changing_the_password_needs_the_old_one(world: World) -> None:
             ),
             begin=world.store.begin,
             passwords=world.passwords,
+            throttle=never_throttled,
             rules=RULES,
             clock=world.clock,
         )
@@ -182,6 +184,7 @@ async def test_a_dead_session_cannot_change_the_password(world: World) -> None:
             ),
             begin=world.store.begin,
             passwords=world.passwords,
+            throttle=never_throttled,
             rules=RULES,
             clock=world.clock,
         )
