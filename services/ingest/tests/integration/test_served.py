@@ -44,20 +44,21 @@ async def served(database_url: str, tmp_path: Path) -> AsyncIterator[Served]:
         "INGEST_UPLOAD_SIZE_BYTES_MAX": str(220 * MIB),
         "PATH": "/usr/bin:/bin",
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(Path(__file__).with_name("served.py")),
-        TOKEN,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    with (tmp_path / "stderr").open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("served.py")),
+            TOKEN,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
     try:
         assert process.stdout is not None
         port = 0
         while not port:
             line = (await process.stdout.readline()).decode().strip()
-            assert line, "the server ended before it served"
+            assert line, (tmp_path / "stderr").read_text()[-3000:]
             port = int(line) if line.isdigit() else 0
         async with (
             asyncio.TaskGroup() as tasks,
@@ -193,3 +194,23 @@ async def test_two_requests_with_one_key_make_one_recording(served: Served, tmp_
     again = await served.client.post("/v1/audio", files=files, headers=headers)
     assert again.headers["idempotency-replayed"] == "true"
     assert len((await served.client.get("/v1/audio")).json()["items"]) == 1
+
+
+async def test_schemathesis_finds_nothing(served: Served, tmp_path: Path) -> None:
+    """The description is kept; it cannot say which bytes are audio, so refusals are fine."""
+    fuzzing = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{served.client.base_url}/openapi.json",
+        f"--header=Authorization: Bearer {TOKEN}",
+        "--checks=all",
+        "--exclude-checks=positive_data_acceptance",
+        "--phases=coverage,fuzzing",
+        "--max-examples=10",
+        "--seed=7",
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await fuzzing.communicate()
+    assert fuzzing.returncode == 0, told.decode()[-6000:]

@@ -25,11 +25,14 @@ log = get_logger(__name__)
 
 
 class ChildFailed(Exception):
-    """The child died, or had to be ended because it took too long."""
+    """The child died, or had to be ended because it took too long.
 
-    def __init__(self, *, timed_out: bool) -> None:
-        super().__init__("timed out" if timed_out else "died")
-        self.timed_out = timed_out
+    killed_by_file: it died while it looked at a file, so the file is to blame.
+    """
+
+    def __init__(self, reason: str, *, killed_by_file: bool = False) -> None:
+        super().__init__(reason)
+        self.killed_by_file = killed_by_file
 
 
 class _Child:
@@ -49,11 +52,11 @@ class _Child:
         try:
             pipe.send((object_key, size_bytes))
             if not pipe.poll(timeout_s):
-                raise ChildFailed(timed_out=True)
+                raise ChildFailed("timed out")
             found = pipe.recv()
         except (EOFError, OSError):
             self.stop()
-            raise ChildFailed(timed_out=False) from None
+            raise ChildFailed("died", killed_by_file=True) from None
         except ChildFailed:
             self.stop()
             raise
@@ -79,11 +82,14 @@ class _Child:
         self._pipe, self._end = ours, end
         try:
             if not ours.poll(_START_S):
-                raise ChildFailed(timed_out=True)
+                raise ChildFailed("did not start in time")
             ours.recv()
-        except (EOFError, ChildFailed):
+        except EOFError:
             self.stop()
-            raise ChildFailed(timed_out=False) from None
+            raise ChildFailed("died at its start") from None
+        except ChildFailed:
+            self.stop()
+            raise
         return ours
 
     def stop(self) -> None:
@@ -125,15 +131,17 @@ class ProcessProber:
         child = await self._idle.get()
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, child.start)
+        except ChildFailed as failure:
+            log.warning("probing child failed", reason=str(failure))
         finally:
             self._idle.put_nowait(child)
 
     async def probe(self, object_key: str, *, size_bytes: int, format: str) -> Properties:
         """Ask a child.
 
-        A file that kills the child is refused as unreadable. One that takes too long is let
-        through with nothing known but its format: the machine may be busy, and analysis will
-        give the precise verdict.
+        A file that kills the child is refused as unreadable. Where the child takes too long, or
+        does not even start, the file is let through with nothing known but its format: the
+        machine may be busy, and analysis will give the precise verdict.
         """
         found = await self._ask(object_key, size_bytes=size_bytes)
         if found is None:
@@ -170,4 +178,4 @@ class ProcessProber:
             return child.ask(object_key, size_bytes=size_bytes, timeout_s=self._timeout_s)
         except ChildFailed as failure:
             log.warning("probing child failed", object_key=object_key, reason=str(failure))
-            return None if failure.timed_out else Found(error="unsupported_audio")
+            return Found(error="unsupported_audio") if failure.killed_by_file else None
