@@ -39,7 +39,7 @@ class LoudnessCollector:
 
     def finish(self) -> dict[str, Any]:
         """Return the part `loudness` of the result."""
-        energies = self._energy.energies()
+        energies = self._energy.finish()
         momentary = gating.to_lufs(gating.windows(energies, gating.MOMENTARY_STEPS))
         short_term = gating.to_lufs(gating.windows(energies, gating.SHORT_TERM_STEPS))
         integrated = gating.integrated_lufs(energies)

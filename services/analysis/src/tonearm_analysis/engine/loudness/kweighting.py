@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from tonearm_analysis.engine.blocks import Floats
+from tonearm_analysis.engine.loudness.recursion import BLOCK, BlockFilter
 
 STEPS_PER_S = 100
 _SHELF_HZ, _SHELF_DB, _SHELF_Q = 1681.974450955533, 3.999843853973347, 0.7071752369554196
@@ -20,8 +20,8 @@ _SHELF_BAND = 0.4996667741545416
 _PASS_HZ, _PASS_Q = 38.13547087602444, 0.5003270373238773
 
 
-def k_coefficients(sample_rate_hz: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (b, a) of both stages as one filter of order four."""
+def k_weighting(sample_rate_hz: float) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+    """Return (b, upper poles) of both stages as one filter of order four; a is monic."""
     k = math.tan(math.pi * _SHELF_HZ / sample_rate_hz)
     high = 10 ** (_SHELF_DB / 20)
     band = high**_SHELF_BAND
@@ -29,12 +29,18 @@ def k_coefficients(sample_rate_hz: float) -> tuple[NDArray[np.float64], NDArray[
     shelf_b = np.array(
         [high + band * k / _SHELF_Q + k * k, 2 * (k * k - high), high - band * k / _SHELF_Q + k * k]
     )
-    shelf_a = np.array([a0, 2 * (k * k - 1), 1 - k / _SHELF_Q + k * k])
-    k = math.tan(math.pi * _PASS_HZ / sample_rate_hz)
-    a0_pass = 1 + k / _PASS_Q + k * k
-    pass_a = np.array([1, 2 * (k * k - 1) / a0_pass, (1 - k / _PASS_Q + k * k) / a0_pass])
-    b = np.convolve(shelf_b / a0, [1.0, -2.0, 1.0])
-    return b, np.convolve(shelf_a / a0, pass_a)
+    numerator = np.convolve(shelf_b / a0, [1.0, -2.0, 1.0])
+    poles = [_upper_pole(_SHELF_HZ, _SHELF_Q, sample_rate_hz)]
+    poles.append(_upper_pole(_PASS_HZ, _PASS_Q, sample_rate_hz))
+    return numerator, np.array(poles)
+
+
+def _upper_pole(hz: float, q: float, sample_rate_hz: float) -> complex:
+    """Return the pole, of positive imaginary part, of a second-order section with Q > 0.5."""
+    k = math.tan(math.pi * hz / sample_rate_hz)
+    a0 = 1 + k / q + k * k
+    real = (1 - k * k) / a0
+    return complex(real, math.sqrt((1 - k / q + k * k) / a0 - real * real))
 
 
 def channel_weights(channels: int) -> NDArray[np.float64]:
@@ -58,9 +64,9 @@ class KWeightedEnergy:
 
     def __init__(self, *, sample_rate_hz: int, channels: int) -> None:
         self._rate = sample_rate_hz
-        self._b, self._a = k_coefficients(sample_rate_hz)
         self._weights = channel_weights(channels)
-        self._states = np.zeros((channels, 4))
+        self._filters = [BlockFilter(*k_weighting(sample_rate_hz)) for _ in range(channels)]
+        self._rest = np.empty((channels, 0), dtype=np.float32)
         self._frames = 0
         self._steps = 0
         self._open_energy = 0.0
@@ -68,33 +74,45 @@ class KWeightedEnergy:
 
     def feed(self, planar: Floats) -> None:
         """Add samples, shape (channels, n)."""
-        if not planar.shape[1]:
-            return
-        edges = self._edges(planar.shape[1])
+        if self._rest.shape[1]:
+            planar = np.concatenate([self._rest, planar], axis=1)
+        whole = planar.shape[1] // BLOCK * BLOCK
+        self._rest = planar[:, whole:].copy()
+        if whole:
+            self._measure(planar[:, :whole], frames=whole)
+
+    def finish(self) -> NDArray[np.float64]:
+        """Return the mean square of each 10 ms, shape (whole steps,); nothing may follow."""
+        frames = self._rest.shape[1]
+        if frames:
+            padding = np.zeros((len(self._rest), BLOCK - frames), dtype=np.float32)
+            self._measure(np.concatenate([self._rest, padding], axis=1), frames=frames)
+        if not self._steps:
+            return np.empty(0)
+        lengths = np.diff(self._ends(np.arange(self._steps + 1)))
+        return np.concatenate(self._sums) / lengths
+
+    def _measure(self, planar: Floats, *, frames: int) -> None:
+        """Add the energy of the first `frames` samples of whole blocks."""
+        edges = self._edges(frames)
         sums = np.zeros(len(edges) + 1)
         if self._is_twice_the_same(planar):
-            sums += 2 * self._channel_sums(0, planar[0], edges)
-            self._states[1] = self._states[0]
+            sums += 2 * self._channel_sums(0, planar[0], edges, frames)
+            self._filters[1].copy_states(self._filters[0])
         else:
             for index, samples in enumerate(planar):
                 if self._weights[index]:
-                    sums += self._weights[index] * self._channel_sums(index, samples, edges)
+                    weight = self._weights[index]
+                    sums += weight * self._channel_sums(index, samples, edges, frames)
         sums[0] += self._open_energy
         self._sums.append(sums[:-1])
         self._open_energy = float(sums[-1])
         self._steps += len(edges)
-        self._frames += planar.shape[1]
-
-    def energies(self) -> NDArray[np.float64]:
-        """Return the mean square of each 10 ms so far, shape (whole steps,)."""
-        if not self._steps:
-            return np.empty(0)
-        frames = np.diff(self._ends(np.arange(self._steps + 1)))
-        return np.concatenate(self._sums) / frames
+        self._frames += frames
 
     def _is_twice_the_same(self, planar: Floats) -> bool:
         """Tell whether one filter run says it all: mono material in two channels."""
-        if len(planar) != 2 or not np.array_equal(self._states[0], self._states[1]):
+        if len(planar) != 2 or not self._filters[0].has_states_of(self._filters[1]):
             return False
         return np.array_equal(planar[0], planar[1])
 
@@ -109,15 +127,13 @@ class KWeightedEnergy:
         return steps * self._rate // STEPS_PER_S
 
     def _channel_sums(
-        self, index: int, samples: Floats, edges: NDArray[np.int64]
+        self, index: int, samples: Floats, edges: NDArray[np.int64], frames: int
     ) -> NDArray[np.float64]:
         """Return the energy up to the first edge, between edges, and behind the last one."""
-        heard, self._states[index] = lfilter(
-            self._b, self._a, samples.astype(np.float64), zi=self._states[index]
-        )
+        heard = self._filters[index].run(samples)[:frames]
         heard *= heard
         sums = np.zeros(len(edges) + 1)
         starts = np.concatenate([[0], edges])
-        inside = starts < len(heard)
+        inside = starts < frames
         sums[inside] = np.add.reduceat(heard, starts[inside])
         return sums
