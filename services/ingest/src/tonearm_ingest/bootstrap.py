@@ -12,10 +12,11 @@ from fastapi import FastAPI
 
 from tonearm_contracts import topics
 from tonearm_ingest.adapters.auth_client import GrpcEntitlements
-from tonearm_ingest.adapters.object_store import ObstoreBlobs, local_folder, open_store
+from tonearm_ingest.adapters.object_store import ObstoreBlobs
 from tonearm_ingest.adapters.postgres import PostgresLibrary
 from tonearm_ingest.adapters.probe_child import ProbeLimits
 from tonearm_ingest.adapters.prober import ProcessProber
+from tonearm_ingest.adapters.store_url import local_folder, open_store
 from tonearm_ingest.entrypoints import consumers, http
 from tonearm_ingest.settings import Settings
 from tonearm_ingest.usecases.accept_upload import Intake, UploadLimits, accept_upload

@@ -19,7 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tonearm_ingest.adapters.object_store import ObstoreBlobs, open_store
+from tonearm_ingest.adapters.object_store import ObstoreBlobs
+from tonearm_ingest.adapters.store_url import open_store
 from tonearm_ingest.usecases.ports import Blobs
 from tonearm_kit.ids import new_id
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import BaseError
 
-from tonearm_ingest.adapters.object_store import ObstoreBlobs, open_store
+from tonearm_ingest.adapters.object_store import ObstoreBlobs
+from tonearm_ingest.adapters.store_url import open_store
 from tonearm_ingest.domain.errors import StoreUnavailable
 from tonearm_ingest.usecases.ports import Blobs
 

@@ -1,50 +1,23 @@
-"""The object store through obstore: local files, S3 and its relatives by URL, or memory."""
+"""The object store: objects in and out through obstore, in bounded pieces."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import from_url
 
 from tonearm_ingest.domain.errors import DownloadUnavailable, StoreUnavailable
+from tonearm_kit import telemetry
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
-def open_store(url: str, *, timeout_s: float = 30.0, retries_max: int = 3) -> ObjectStore:
-    """Return the store behind `url`: `file:///folder`, `s3://bucket/prefix`, `memory://`.
-
-    A folder is created where missing. Credentials and endpoint of S3 come from the environment
-    in the standard way (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...). Raises obstore's
-    `BaseError` for a URL that nobody understands. `timeout_s` bounds one request, retries are bounded in number.
-    """
-    scheme = urlsplit(url).scheme
-    if scheme == "file":
-        return from_url(url, mkdir=True)
-    if scheme == "memory":
-        return from_url(url)
-    options: dict[str, Any] = {
-        "client_options": {"timeout": timedelta(seconds=timeout_s), "allow_http": True},
-        "retry_config": {
-            "max_retries": retries_max,
-            "retry_timeout": timedelta(seconds=timeout_s),
-        },
-    }
-    return from_url(url, **options)
-
-
-def local_folder(url: str) -> Path | None:
-    """Return the folder of a store of local files, None for any other store."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+_tracer = telemetry.tracer(__name__)
 
 
 class ObstoreBlobs:
@@ -72,16 +45,23 @@ class ObstoreBlobs:
     async def save(self, object_key: str, chunks: AsyncIterable[bytes]) -> None:
         """Write through a multi-part writer, which completes only when the chunks do."""
         try:
-            async with obstore.open_writer_async(
-                self._store,
-                object_key,
-                buffer_size=self._part_size_bytes,
-                max_concurrency=self._parts_in_flight_max,
-            ) as writer:
-                async for chunk in chunks:
-                    await writer.write(chunk)
+            with _tracer.start_as_current_span("store object") as span:
+                span.set_attribute("tonearm.object.size", await self._write(object_key, chunks))
         except (BaseError, OSError) as error:
             raise StoreUnavailable from error
+
+    async def _write(self, object_key: str, chunks: AsyncIterable[bytes]) -> int:
+        size_bytes = 0
+        async with obstore.open_writer_async(
+            self._store,
+            object_key,
+            buffer_size=self._part_size_bytes,
+            max_concurrency=self._parts_in_flight_max,
+        ) as writer:
+            async for chunk in chunks:
+                await writer.write(chunk)
+                size_bytes += len(chunk)
+        return size_bytes
 
     async def delete(self, object_key: str) -> None:
         """Delete; local files say when one is missing, S3 does not.

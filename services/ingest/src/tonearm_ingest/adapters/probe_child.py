@@ -16,7 +16,7 @@ import av
 import obstore
 from av.error import FFmpegError
 
-from tonearm_ingest.adapters.object_store import open_store
+from tonearm_ingest.adapters.store_url import open_store
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

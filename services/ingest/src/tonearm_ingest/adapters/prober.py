@@ -14,6 +14,7 @@ from tonearm_ingest.adapters.probe_child import Found, ProbeLimits
 from tonearm_ingest.domain.audio import Properties
 from tonearm_ingest.domain.errors import NotAudio, UnsupportedAudio
 from tonearm_ingest.domain.formats import is_readable
+from tonearm_kit import telemetry
 from tonearm_kit.logs import get_logger
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _START_S = 30.0
 
 log = get_logger(__name__)
+_tracer = telemetry.tracer(__name__)
 
 
 class ChildFailed(Exception):
@@ -143,7 +145,8 @@ class ProcessProber:
         does not even start, the file is let through with nothing known but its format: the
         machine may be busy, and analysis will give the precise verdict.
         """
-        found = await self._ask(object_key, size_bytes=size_bytes)
+        with _tracer.start_as_current_span("probe header"):
+            found = await self._ask(object_key, size_bytes=size_bytes)
         if found is None:
             return Properties(format=format)
         if found.error == "not_audio":

@@ -12,6 +12,7 @@ from tonearm_contracts.events import (
     AnalysisStarted,
 )
 from tonearm_ingest.domain.audio import Failure, Status
+from tonearm_ingest.entrypoints import measures
 from tonearm_ingest.usecases.ports import Transaction
 from tonearm_ingest.usecases.track_analysis import AnalysisNews
 from tonearm_kit.db import Connection
@@ -31,6 +32,8 @@ def job_handlers(
 
     async def tell(conn: Connection, news: AnalysisNews) -> None:
         moved = await track(news, within(conn))
+        if moved:
+            measures.STATUS_MOVES.add(1, {"status": news.status.value})
         log.info(
             "analysis news",
             audio_id=news.audio_id,

@@ -38,6 +38,7 @@ from tonearm_ingest.domain.errors import (
     UploadStalled,
 )
 from tonearm_ingest.domain.formats import MEDIA_TYPES
+from tonearm_ingest.entrypoints import measures
 from tonearm_ingest.entrypoints.download import download_response
 from tonearm_ingest.entrypoints.multipart import MultipartFile
 from tonearm_ingest.entrypoints.views import AudioView, PageView
@@ -197,10 +198,12 @@ def _add_upload(router: APIRouter, office: Office) -> None:
         body = request.stream()
         try:
             accepted = await receive(request, body, principal, parse_key(idempotency_key))
-        except AppError:
+        except AppError as error:
+            measures.UPLOADS.add(1, {"outcome": error.error_code})
             await _drain(request, body, office)
             raise
         audio = accepted.audio
+        _count(accepted)
         response.headers["Location"] = f"/v1/audio/{audio.id}"
         if accepted.is_replay:
             response.headers["Idempotency-Replayed"] = "true"
@@ -283,7 +286,19 @@ class _Gate:
         if self._places.locked():
             raise TooManyUploads(retry_after_s=5)
         async with self._places:
-            yield
+            measures.UPLOADS_RUNNING.add(1)
+            try:
+                yield
+            finally:
+                measures.UPLOADS_RUNNING.add(-1)
+
+
+def _count(accepted: Accepted) -> None:
+    audio = accepted.audio
+    outcome = "replayed" if accepted.is_replay else "accepted"
+    measures.UPLOADS.add(1, {"outcome": outcome, "format": audio.properties.format})
+    if not accepted.is_replay:
+        measures.UPLOAD_SIZE.record(audio.size_bytes, {"format": audio.properties.format})
 
 
 async def _drain(request: Request, body: AsyncIterator[bytes], office: Office) -> None:

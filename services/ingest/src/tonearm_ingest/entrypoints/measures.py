@@ -1,0 +1,29 @@
+"""What ingest measures at its doors, beside what every HTTP route has."""
+
+from __future__ import annotations
+
+from tonearm_kit import telemetry
+
+_meter = telemetry.meter(__name__)
+
+UPLOADS = _meter.create_counter(
+    "tonearm.ingest.uploads",
+    unit="{upload}",
+    description="Uploads by outcome (accepted, replayed, or the code of the refusal) and format.",
+)
+UPLOAD_SIZE = _meter.create_histogram(
+    "tonearm.ingest.upload.size",
+    unit="By",
+    description="Size of accepted files.",
+    explicit_bucket_boundaries_advisory=[10.0**power for power in range(3, 11)],
+)
+UPLOADS_RUNNING = _meter.create_up_down_counter(
+    "tonearm.ingest.uploads.running",
+    unit="{upload}",
+    description="Uploads that are being received.",
+)
+STATUS_MOVES = _meter.create_counter(
+    "tonearm.ingest.status.moves",
+    unit="{move}",
+    description="Recordings that moved to a status, by status.",
+)
