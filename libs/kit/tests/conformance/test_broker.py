@@ -11,6 +11,7 @@ import pytest
 from tonearm_contracts.topics import Topic
 from tonearm_kit.ids import new_id
 from tonearm_kit.kafka.client import KafkaBroker
+from tonearm_kit.kafka.log import KafkaLog, Log
 from tonearm_kit.kafka.options import RunnerSettings
 from tonearm_kit.kafka.ports import Broker, Lost, OutRecord, Partition, Receiver, Record
 from tonearm_kit.kafka.topics import KafkaSettings
@@ -24,7 +25,16 @@ PARTITIONS = 3
 def broker(request: pytest.FixtureRequest) -> Broker:
     if request.param == "memory":
         return FakeBroker()
-    return KafkaBroker(KafkaSettings().kafka_bootstrap_servers, settings=QUICK)
+    return KafkaBroker(kafka_servers(), settings=QUICK)
+
+
+def kafka_servers() -> str:
+    return KafkaSettings().kafka_bootstrap_servers
+
+
+def log_of(broker: Broker) -> Log:
+    """Return the view of tools on the same topics."""
+    return broker if isinstance(broker, FakeBroker) else KafkaLog(kafka_servers())
 
 
 class Member:
@@ -124,6 +134,24 @@ class TestBroker:
             assert await member.receiver.committed(where) == 4
         async with self.member(broker, topic) as member:
             assert await member.read(6) == [str(number).encode() for number in range(4, 10)]
+
+    async def test_tools_read_all_that_is_stored_without_joining_a_group(
+        self, broker: Broker, topic: str
+    ) -> None:
+        log = log_of(broker)
+        assert topic in await log.topics()
+        assert await log.read([topic]) == []
+        async with broker.sender() as sender:
+            await sender.send(
+                [
+                    OutRecord(topic=topic, key=b"k", value=str(number).encode(), partition=number)
+                    for number in range(PARTITIONS)
+                ]
+            )
+        for _ in range(2):
+            found = await log.read([topic])
+            assert sorted(record.value or b"" for record in found) == [b"0", b"1", b"2"]
+        assert await log.read([]) == []
 
     async def test_a_paused_partition_is_silent_until_resumed(
         self, broker: Broker, topic: str
