@@ -140,6 +140,17 @@ def test_a_forged_token_does_not_eat_the_limit_of_its_subject(
     assert after >= before - 1
 
 
+def test_an_ended_session_opens_no_service_though_its_token_looks_good(
+    api: httpx.Client, token: str
+) -> None:
+    assert api.get("/v1/audio", headers=bearer(token)).status_code == 200
+    assert api.post("/v1/auth/logout", headers=bearer(token)).status_code == 204
+    give_up_at = time.monotonic() + 10
+    while (answer := api.get("/v1/audio", headers=bearer(token))).status_code == 200:
+        assert time.monotonic() < give_up_at, "the token still opens the library"
+    assert_problem(answer, 401, "session_ended")
+
+
 def test_limits_are_told_once_each(api: httpx.Client, token: str) -> None:
     answer = api.get("/v1/auth/me", headers=bearer(token))
     assert answer.status_code == 200

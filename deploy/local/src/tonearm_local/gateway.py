@@ -99,6 +99,12 @@ def _details(part: str) -> str:
 
 LOCAL_REPLIES = (
     LocalReply(
+        _details("session-ended"),
+        401,
+        "session_ended",
+        "The session of this token has ended; log in again.",
+    ),
+    LocalReply(
         _details("rbac_access_denied"),
         413,
         "body_too_large",

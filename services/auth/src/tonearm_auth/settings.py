@@ -82,6 +82,12 @@ class Settings(BaseServiceSettings):
         le=60,
         description="How long a refresh token that was just used answers again, in seconds.",
     )
+    ended_sessions_max: int = Field(
+        100_000,
+        ge=100,
+        le=10_000_000,
+        description="Ended sessions remembered until their last access token expires.",
+    )
     sessions_max: int = Field(
         50, ge=1, le=1000, description="Live sessions of an account; the oldest end above that."
     )

@@ -14,6 +14,7 @@ import pytest
 
 from tonearm_auth import bootstrap
 from tonearm_auth.bootstrap import COMPONENTS, Parts, open_parts
+from tonearm_auth.bootstrap.parts import make_listener
 from tonearm_auth.settings import Settings
 from tonearm_kit import grpc as kit_grpc
 from tonearm_kit.clock import SystemClock
@@ -84,7 +85,7 @@ async def served(parts: Parts) -> AsyncIterator[Served]:
     stop, bound = asyncio.Event(), asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(bootstrap.serve_grpc(parts, stop, port=0, on_started=bound.set_result))
-        tasks.create_task(parts.watcher.run(stop))
+        tasks.create_task(make_listener(parts).run(stop))
         try:
             port = await bound
             async with kit_grpc.channel(f"127.0.0.1:{port}", timeout_s=5.0) as channel:

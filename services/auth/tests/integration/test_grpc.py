@@ -6,11 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.auth.tests.conformance import account
+from services.auth.tests.conformance import account, session
 from services.auth.tests.integration.conftest import Served
 from tonearm_auth.bootstrap import Parts
+from tonearm_auth.usecases.caller import Caller
+from tonearm_auth.usecases.sessions import log_out
 from tonearm_contracts.rpc.envoy.ratelimit.v3 import rls_pb2
 from tonearm_contracts.rpc.envoy.ratelimit.v3.rls_pb2_grpc import RateLimitServiceStub
 from tonearm_contracts.rpc.quota.v1 import quota_pb2
@@ -129,6 +132,30 @@ async def test_limits_of_the_seeded_table_over_the_wire(served: Served) -> None:
     assert 5 <= await count(30, remote_address="203.0.113.3", route="register") <= 6
     assert 20 <= await count(40, account="bert", route="upload") <= 21
     assert await count(80, remote_address="203.0.113.4", bearer="true") == 80
+
+
+async def test_an_ended_session_is_marked_at_the_gateway(parts: Parts, served: Served) -> None:
+    stub = RateLimitServiceStub(served.channel)
+
+    async def told(key: str) -> dict[str, object]:
+        request = rls_pb2.RateLimitRequest(domain="tonearm")
+        entries = request.descriptors.add().entries
+        entries.add(key="account", value="id-anna")
+        entries.add(key="session", value=key)
+        answer = await stub.ShouldRateLimit(request)
+        return json_format.MessageToDict(answer.dynamic_metadata)
+
+    async with parts.begin() as tx:
+        await tx.accounts.add(account())
+        await tx.sessions.add(session("s1", at=parts.clock.now()), token_hash=b"1" * 32)
+        await tx.sessions.add(session("s2", at=parts.clock.now()), token_hash=b"2" * 32)
+    assert await told("s1") == {}
+    caller = Caller(account_id="id-anna", session_id="s1")
+    await log_out(caller, begin=parts.begin, clock=parts.clock)
+    async with asyncio.timeout(10):
+        while await told("s1") != {"session": "ended"}:
+            await asyncio.sleep(0.02)
+    assert await told("s2") == {}
 
 
 async def test_health_is_told_per_service(served: Served) -> None:

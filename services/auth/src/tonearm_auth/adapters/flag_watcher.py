@@ -6,24 +6,26 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tonearm_auth.adapters.listener import Ear
 from tonearm_auth.adapters.postgres_flags import CHANNEL
 from tonearm_auth.usecases.evaluate_flags import EVERY_FLAG
-from tonearm_kit.db import Database
-from tonearm_kit.lifecycle import wait
-
-_POLL_S = 5.0
+from tonearm_kit.db import Connection
 
 
 class FlagWatcher:
-    """Fans `NOTIFY` out to bounded queues of flag keys.
+    """Fans notifications out to bounded queues of flag keys.
 
     A subscriber that falls behind, or a connection that was lost for a while, gets `EVERY_FLAG`
     instead of single keys: it knows less, but never misses a change.
     """
 
-    def __init__(self, db: Database, *, queue_max: int = 64) -> None:
-        self._db, self._queue_max = db, queue_max
+    def __init__(self, *, queue_max: int = 64) -> None:
+        self._queue_max = queue_max
         self._queues: set[asyncio.Queue[str]] = set()
+
+    def ear(self) -> Ear:
+        """Return what to listen to."""
+        return Ear(channel=CHANNEL, heard=self._tell, listening=self._on_listening)
 
     @contextmanager
     def subscribe(self) -> Iterator[asyncio.Queue[str]]:
@@ -35,21 +37,8 @@ class FlagWatcher:
         finally:
             self._queues.discard(queue)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Listen until `stop`; raise when the connection is lost, to be run again."""
-        async with self._db.acquire() as conn:
-            await conn.add_listener(CHANNEL, self._on_notify)
-            # What changed before this connection listened was heard by nobody.
-            self._tell(EVERY_FLAG)
-            try:
-                while not await wait(stop, _POLL_S):
-                    await conn.fetchval("SELECT 1")
-            finally:
-                if not conn.is_closed():
-                    await conn.remove_listener(CHANNEL, self._on_notify)
-
-    def _on_notify(self, _conn: object, _pid: int, _channel: str, payload: object) -> None:
-        self._tell(str(payload))
+    async def _on_listening(self, _conn: Connection) -> None:
+        self._tell(EVERY_FLAG)
 
     def _tell(self, key: str) -> None:
         for queue in self._queues:

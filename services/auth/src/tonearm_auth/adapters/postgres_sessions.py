@@ -12,6 +12,9 @@ from tonearm_auth.domain.signing import KeyTimes
 from tonearm_auth.usecases.ports import StoredKey
 from tonearm_kit.db import Connection
 
+CHANNEL = "auth_sessions"
+"""LISTEN channel; the payload is the id of a session that ended."""
+
 _COLUMNS = (
     "id, account_id, generation, created_at, refreshed_at, idle_expires_at, expires_at, "
     "ended_at, end_reason, user_agent, address"
@@ -112,6 +115,8 @@ class PostgresSessions:
             session.ended_at,
             session.end_reason,
         )
+        if session.ended_at is not None:
+            await self._conn.execute("SELECT pg_notify($1, $2)", CHANNEL, session.id)
 
     async def supersede(
         self, session: Session, *, old_hash: bytes, new_hash: bytes, at: datetime

@@ -19,6 +19,7 @@ from tonearm_auth.bootstrap.parts import (
     SOURCE,
     Parts,
     maintain,
+    make_listener,
     open_parts,
     rotate,
 )
@@ -97,7 +98,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             tasks.create_task(serve_grpc(parts, stop))
             tasks.create_task(keep_running("relay", relay.run, stop))
             tasks.create_task(keep_running("quota", consumer.run, stop))
-            tasks.create_task(keep_running("flags", parts.watcher.run, stop))
+            tasks.create_task(keep_running("listener", make_listener(parts).run, stop))
             tasks.create_task(
                 every(settings.rate_policies_refresh_s, parts.policies.load, stop, name="policies")
             )
@@ -126,7 +127,8 @@ async def serve_grpc(
             *grpc_flags.register_both(make_flag_answers(parts, stop)),
             grpc_ratelimit.register(
                 grpc_ratelimit.RateLimitServicer(
-                    partial(check_rate, policies=parts.policies, states=parts.rates)
+                    partial(check_rate, policies=parts.policies, states=parts.rates),
+                    ended_sessions=parts.ended_sessions,
                 )
             ),
             grpc_quota.register(make_quota_servicer(parts)),

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
 
+from tonearm_auth.adapters.ended_sessions import EndedSessions
 from tonearm_auth.adapters.flag_watcher import FlagWatcher
+from tonearm_auth.adapters.listener import Listener
 from tonearm_auth.adapters.passwords import Argon2Cost, Argon2Passwords
 from tonearm_auth.adapters.postgres import begin_on
 from tonearm_auth.adapters.postgres_rates import LoadedRatePolicies, PostgresRateStates
@@ -45,6 +47,7 @@ class Parts:
     ring: KeyRing
     passwords: Argon2Passwords
     watcher: FlagWatcher
+    ended_sessions: EndedSessions
     policies: LoadedRatePolicies
     rates: PostgresRateStates
     idempotency: PostgresIdempotency
@@ -85,7 +88,12 @@ async def open_parts(
                     new_id=new_id,
                 ),
                 passwords=passwords,
-                watcher=FlagWatcher(db),
+                watcher=FlagWatcher(),
+                ended_sessions=EndedSessions(
+                    clock=clock,
+                    keep_s=settings.access_token_lifetime_s + settings.token_leeway_s,
+                    ids_max=settings.ended_sessions_max,
+                ),
                 policies=LoadedRatePolicies(db),
                 rates=PostgresRateStates(
                     db,
@@ -101,6 +109,11 @@ async def open_parts(
                 yield parts
             finally:
                 await parts.rates.close()
+
+
+def make_listener(parts: Parts) -> Listener:
+    """Return what hears of flags and sessions from every replica."""
+    return Listener(parts.db, [parts.watcher.ear(), parts.ended_sessions.ear()])
 
 
 async def maintain(parts: Parts) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from functools import partial
 
 import grpc.aio
@@ -32,10 +32,15 @@ log = get_logger(__name__)
 
 
 class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):
-    """Translates between Envoy's words and `check_rate`."""
+    """Translates between Envoy's words and `check_rate`.
 
-    def __init__(self, check: CheckRate) -> None:
-        self._check = check
+    A request whose descriptor names an ended session is not counted but marked in the dynamic
+    metadata, for the gateway to refuse: that way an ended session opens no service any more,
+    though its access tokens look good.
+    """
+
+    def __init__(self, check: CheckRate, *, ended_sessions: Container[str]) -> None:
+        self._check, self._ended_sessions = check, ended_sessions
 
     async def ShouldRateLimit(
         self, request: rls_pb2.RateLimitRequest, context: object
@@ -50,6 +55,8 @@ class RateLimitServicer(rls_pb2_grpc.RateLimitServiceServicer):
                 overall_code=rls_pb2.RateLimitResponse.OK,
                 statuses=[_status(descriptor, ()) for descriptor in descriptors],
             )
+        if any(each.get("session") in self._ended_sessions for each in descriptors):
+            return _ended(descriptors)
         verdict = await self._check(descriptors, hits=max(1, request.hits_addend))
         _observe(verdict)
         return to_response(verdict, descriptors=descriptors)
@@ -78,6 +85,15 @@ def to_response(
         response.raw_body = _problem(verdict)
         # For gateways that write the body themselves.
         response.dynamic_metadata.update({"violated-policies": _names(verdict)})
+    return response
+
+
+def _ended(descriptors: Sequence[Descriptor]) -> rls_pb2.RateLimitResponse:
+    response = rls_pb2.RateLimitResponse(
+        overall_code=rls_pb2.RateLimitResponse.OK,
+        statuses=[_status(descriptor, ()) for descriptor in descriptors],
+    )
+    response.dynamic_metadata.update({"session": "ended"})
     return response
 
 

@@ -64,7 +64,8 @@ class Limiter:
             added = request.descriptors.add()
             for key, value in descriptor.items():
                 added.entries.add(key=key, value=value)
-        return await RateLimitServicer(check).ShouldRateLimit(request, None)  # type: ignore[arg-type]
+        servicer = RateLimitServicer(check, ended_sessions={"dead"})  # type: ignore[arg-type]
+        return await servicer.ShouldRateLimit(request, None)
 
 
 def headers_of(response: rls_pb2.RateLimitResponse) -> dict[str, str]:
@@ -140,6 +141,15 @@ async def test_shadow_policies_are_neither_shown_nor_enforced(limiter: Limiter) 
 async def test_hits_are_added_up(limiter: Limiter) -> None:
     response = await limiter.ask(ADDRESS, hits=10)
     assert response.statuses[0].limit_remaining == 50
+
+
+async def test_an_ended_session_is_marked_and_costs_nothing(limiter: Limiter) -> None:
+    dead = await limiter.ask({**ADDRESS, "session": "dead"}, hits=50)
+    assert (dead.overall_code, dead.dynamic_metadata["session"]) == (OK, "ended")
+    assert headers_of(dead) == {}
+    alive = await limiter.ask({**ADDRESS, "session": "alive"})
+    assert not alive.dynamic_metadata.fields
+    assert alive.statuses[0].limit_remaining == 59
 
 
 async def test_other_domains_are_let_pass(limiter: Limiter) -> None:
