@@ -44,6 +44,10 @@ def records() -> APIRouter:
         """Get one."""
         raise RecordMissing(f"no record {record_id}", record_id=record_id)
 
+    @router.patch("/{record_id}")
+    async def change(record_id: str) -> None:
+        return None
+
     @router.post("/busy")
     async def busy() -> None:
         raise Busy(retry_after_s=1.2)
@@ -128,7 +132,9 @@ async def test_every_failure_is_a_problem(
 async def test_a_wrong_method_says_which_are_right(client: httpx.AsyncClient) -> None:
     answer = await client.delete("/v1/records/busy")
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "POST"
+    answer = await client.delete("/v1/records/7")
+    assert answer.headers["allow"] == "GET, PATCH"
 
 
 async def test_a_slash_too_many_is_not_redirected(client: httpx.AsyncClient) -> None:

@@ -127,16 +127,18 @@ def _title(error: AppError) -> str:
 
 
 def _allowed_methods(request: Request) -> str:
-    """Return every method that some route serves at this path, for `Allow`.
+    """Return every method that is served at this path, for `Allow`.
 
-    The framework names only those of the first route that fits the path.
+    The framework names only those of the first route that fits. Where several templates fit,
+    such as `/x/all` and `/x/{id}`, the one with the fewest parameters is the resource.
     """
-    allowed: set[str] = set()
+    by_template: dict[str, set[str]] = {}
     for route in iter_route_contexts(request.app.routes):
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            allowed |= set(getattr(route, "methods", None) or ())
-    return ", ".join(sorted(allowed))
+        if route.matches(request.scope)[0] is not Match.NONE:
+            template = str(getattr(route, "path", ""))
+            by_template.setdefault(template, set()).update(getattr(route, "methods", None) or ())
+    resource = min(by_template, key=lambda template: template.count("{"), default="")
+    return ", ".join(sorted(by_template.get(resource, set())))
 
 
 def from_status(
