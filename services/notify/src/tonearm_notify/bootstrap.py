@@ -32,6 +32,7 @@ from tonearm_notify.adapters.credentials import TokenCredentials
 from tonearm_notify.adapters.notifications import PostgresNotifications
 from tonearm_notify.adapters.observe import Observer
 from tonearm_notify.adapters.postgres import PostgresStore
+from tonearm_notify.adapters.presence import PostgresPresence
 from tonearm_notify.adapters.sender import HttpSender, open_client
 from tonearm_notify.adapters.tickets import PostgresTickets
 from tonearm_notify.adapters.webhooks import PostgresWebhooks
@@ -45,6 +46,7 @@ from tonearm_notify.usecases.answer import AnswerOptions, Answers
 from tonearm_notify.usecases.deliver import Deliverer
 from tonearm_notify.usecases.feed import HubLimits
 from tonearm_notify.usecases.hub import Hub
+from tonearm_notify.usecases.presence import Presence
 from tonearm_notify.usecases.record import Books, record
 from tonearm_notify.usecases.revoked import RevokedRights
 from tonearm_notify.usecases.send_webhooks import Postman
@@ -87,6 +89,7 @@ class House:
     streams: Streams
     runner: ConsumerRunner
     books: Books
+    presence: Presence
     postman: Postman
     app: FastAPI
     sweeps: Sequence[Callable[[], Awaitable[object]]]
@@ -118,7 +121,13 @@ def build(
         unknown_wait_s=settings.unknown_audio_wait_s,
         unknown_age_max_s=settings.unknown_audio_age_max_s,
     )
-    sockets = _sockets(settings, hub=hub, gate=gate, store=store, observer=observer)
+    presence_store = PostgresPresence(
+        db, replica=new_id(), alive_s=5 * settings.presence_interval_s
+    )
+    presence = Presence(hub, presence_store)
+    sockets = _sockets(
+        settings, hub=hub, gate=gate, store=store, observer=observer, presence=presence
+    )
     observer.watch_connections(lambda: sockets.open_count)
     streams = Streams(
         StreamOptions(
@@ -136,6 +145,7 @@ def build(
         hub,
         store,
         revoked,
+        store,
         queue_max=settings.delivery_queue_max,
         queue_bytes_max=settings.delivery_queue_bytes_max,
         saw_audio=gate.saw_audio,
@@ -202,6 +212,7 @@ def build(
         streams=streams,
         runner=runner,
         books=books,
+        presence=presence,
         postman=Postman(options, store=webhook_store, sender=sender, clock=_clock),
         app=app,
         sweeps=(
@@ -213,6 +224,7 @@ def build(
                 count_max=settings.history_count_max,
             ),
             tickets.sweep,
+            presence_store.sweep,
             idempotency.sweep,
             partial(notifications.sweep, keep_s=settings.notifications_keep_s),
             partial(webhook_store.sweep, keep_s=settings.webhook_deliveries_keep_s),
@@ -221,7 +233,13 @@ def build(
 
 
 def _sockets(
-    settings: NotifySettings, *, hub: Hub, gate: Gate, store: PostgresStore, observer: Observer
+    settings: NotifySettings,
+    *,
+    hub: Hub,
+    gate: Gate,
+    store: PostgresStore,
+    observer: Observer,
+    presence: Presence,
 ) -> WebSocketServer:
     answers = Answers(
         AnswerOptions(
@@ -235,6 +253,7 @@ def _sockets(
         now_s=time.time,
         monotonic_s=time.monotonic,
         acknowledged=observer.acknowledged,
+        presence_of=presence.on,
     )
     return WebSocketServer(
         _socket_options(settings),
@@ -324,6 +343,8 @@ async def serve_pushes(
         tasks.create_task(drain())
         tasks.create_task(keep_running("broker", house.broker.run, drained))
         tasks.create_task(house.deliverer.run(drained))
+        sync = house.presence.sync
+        tasks.create_task(every(settings.presence_interval_s, sync, drained, name="presence"))
 
 
 async def _serve_http(

@@ -116,6 +116,9 @@ class NotifySettings(BaseServiceSettings):
         12.0, ge=0, le=600, description="Longest drain; more connections go faster, seconds."
     )
 
+    presence_interval_s: float = Field(
+        2.0, ge=0.1, le=60, description="Time between two words on presence to others, in seconds."
+    )
     events_keep_alive_s: float = Field(
         15.0, ge=1, le=120, description="Silence of an event stream before a comment, in seconds."
     )

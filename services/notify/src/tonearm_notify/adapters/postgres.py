@@ -129,6 +129,16 @@ class PostgresStore:
             )
         return owner
 
+    async def load_deleted(self, audio_ids: Sequence[str]) -> list[Revocation]:
+        """Return those of these recordings that are gone."""
+        async with self._db.acquire() as conn:
+            rows = await conn.fetch(
+                "SELECT audio_id, account_id FROM audios"
+                " WHERE audio_id = ANY($1) AND deleted_at IS NOT NULL",
+                list(audio_ids),
+            )
+        return [Revocation(Lost.AUDIO, row["audio_id"], row["account_id"]) for row in rows]
+
     async def load_revoked(self) -> list[Revocation]:
         """Return the sessions and accounts whose tokens may still look valid."""
         async with self._db.acquire() as conn:

@@ -30,6 +30,7 @@ from tonearm_notify.usecases.hub import Hub
 log = get_logger(__name__)
 PATH: Final = b"/connection/websocket"
 PROTOBUF: Final = "centrifuge-protobuf"
+_CATCH_UP_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,17 +122,21 @@ class WebSocketServer:
     async def _drain(self) -> None:
         """Tell every client to reconnect, spread so that the others can take them.
 
-        The rate is the stated one, unless so many are here that the window would not do.
+        The rate is the stated one, unless so many are here that the window would not do. Time
+        lost to a stall is not made up for by a burst.
         """
         options = self._options
         leaving = list(self._open)
-        rate = max(options.drain_closes_per_s, len(leaving) / max(0.1, options.drain_window_s_max))
-        log.info("draining sockets", sockets=len(leaving), closes_per_s=round(rate, 1))
-        begun_s = self.now_s()
+        log.info("draining sockets", sockets=len(leaving), closes_per_s=options.drain_closes_per_s)
+        due_s = self.now_s()
+        end_s = due_s + options.drain_window_s_max
         for number, connection in enumerate(leaving):
-            due_s = begun_s + number / rate
-            if (ahead_s := due_s - self.now_s()) > 0.005:
-                await asyncio.sleep(ahead_s)
+            now_s = self.now_s()
+            left = len(leaving) - number
+            rate = max(options.drain_closes_per_s, left / max(0.1, end_s - now_s))
+            due_s = max(due_s, now_s - _CATCH_UP_S) + 1 / rate
+            if due_s > now_s:
+                await asyncio.sleep(due_s - now_s)
             connection.close(codes.SHUTDOWN)
         if self._open:
             with suppress(TimeoutError):

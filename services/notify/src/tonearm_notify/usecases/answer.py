@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,6 +59,7 @@ class Answers:
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float],
         acknowledged: Callable[[commands.Acknowledge], None],
+        presence_of: Callable[[str], Awaitable[dict[str, str]]],
     ) -> None:
         self._options = options
         self._gate = gate
@@ -67,6 +68,7 @@ class Answers:
         self._now_s = now_s
         self._monotonic_s = monotonic_s
         self.acknowledged = acknowledged
+        self._presence_of = presence_of
 
     async def answer(self, client: Client, command: Ask) -> None:
         """Carry out one command and hand its answer to the session."""
@@ -216,7 +218,7 @@ class Answers:
         if refusal is not None:
             client.apply(client.session.failed(command, refusal))
             return
-        present = {sink.client_id: _whose(sink) for sink in self._hub.followers(command.channel)}
+        present = await self._presence_of(command.channel)
         if command.is_count:
             counts = {"num_clients": len(present), "num_users": len(set(present.values()))}
             reply = wire.reply(command.id, "presence_stats", counts)
@@ -232,10 +234,6 @@ class Answers:
         if client.identity is None:
             return codes.DENIED
         return await self._gate.refusal(client.identity, name)
-
-
-def _whose(sink: Sink) -> str:
-    return sink.identity.account_id if sink.identity else ""
 
 
 def _result(joined: Joined) -> str:

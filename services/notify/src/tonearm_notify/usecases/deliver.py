@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tonearm_kit.logs import get_logger
+from tonearm_notify.domain import channels
 from tonearm_notify.usecases.hub import Hub
-from tonearm_notify.usecases.ports import Histories, Published, Revocation
+from tonearm_notify.usecases.ports import Histories, Owners, Published, Revocation
 from tonearm_notify.usecases.revoked import RevokedRights
 
 log = get_logger(__name__)
@@ -38,6 +39,7 @@ class Deliverer:
         hub: Hub,
         histories: Histories,
         revoked: RevokedRights,
+        owners: Owners,
         *,
         queue_max: int,
         queue_bytes_max: int,
@@ -46,6 +48,7 @@ class Deliverer:
         self._hub = hub
         self._histories = histories
         self._revoked = revoked
+        self._owners = owners
         self._queue: deque[Announcement | Compare] = deque()
         self._queue_max = queue_max
         self._queue_bytes = 0
@@ -115,5 +118,14 @@ class Deliverer:
                 self._hub.revoke(revocation)
         followed = self._hub.followed()
         for start in range(0, len(followed), _CHANNELS_PER_READ):
-            tops = await self._histories.load_tops(followed[start : start + _CHANNELS_PER_READ])
-            await self._hub.catch_up(tops)
+            names = followed[start : start + _CHANNELS_PER_READ]
+            await self._hub.catch_up(await self._histories.load_tops(names))
+            if compare.is_after_gap:
+                await self._cut_deleted(names)
+
+    async def _cut_deleted(self, names: list[str]) -> None:
+        """End what was deleted while nobody listened; its last event is delivered by now."""
+        parsed = (channels.parse(name) for name in names)
+        audio_ids = [channel.subject for channel in parsed if channel and channel.has_presence]
+        for revocation in await self._owners.load_deleted(audio_ids):
+            self._hub.revoke(revocation)

@@ -63,6 +63,18 @@ class Hub:
         feed = self._feeds.get(channel)
         return list(feed.sinks) if feed else []
 
+    def present(self, *, limit: int) -> dict[tuple[str, str], str]:
+        """Return who follows recordings here: channel and client to account."""
+        found: dict[tuple[str, str], str] = {}
+        for name, feed in self._feeds.items():
+            if not name.startswith("audio:"):
+                continue
+            for sink in feed.sinks:
+                if len(found) >= limit:
+                    return found
+                found[name, sink.client_id] = sink.identity.account_id if sink.identity else ""
+        return found
+
     def sinks(self) -> list[Sink]:
         """Return every connection that was let in."""
         return [sink for sinks in self._by_account.values() for sink in sinks]

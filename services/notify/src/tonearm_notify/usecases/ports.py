@@ -88,6 +88,10 @@ class Owners(Protocol):
         """Return the owner's account id; None when unknown, empty text when deleted."""
         ...
 
+    async def load_deleted(self, audio_ids: Sequence[str]) -> list[Revocation]:
+        """Return those of these recordings that are gone."""
+        ...
+
 
 class Journal(Protocol):
     """Writes of the recorder, all inside the caller's transaction."""
