@@ -23,6 +23,7 @@ Range = tuple[float, float]
 
 BLOCK_SAMPLES: Final = 1 << 18
 SHORTEST_S: Final = 4.0
+FEWEST_ONSETS: Final = 4
 RELATIONS: Final[tuple[tuple[float, Relation], ...]] = (
     (1.0, "same"),
     (2.0, "double"),
@@ -91,7 +92,8 @@ def _section(
     heard: Heard, harmonic: HeardHarmony, tempo_range_bpm: Range | None
 ) -> RhythmEstimate | None:
     """The estimate of at most ten minutes; None where there is no beat."""
-    if len(heard.activations) < SHORTEST_S * FRAME_RATE_HZ:
+    too_short = len(heard.activations) < SHORTEST_S * FRAME_RATE_HZ
+    if too_short or pulse.onset_count(heard.onsets[:, 0]) < FEWEST_ONSETS:
         return None
     found = readings.grids(heard)
     if not found:
