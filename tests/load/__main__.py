@@ -157,12 +157,13 @@ def table(results: list[dict[str, Any]]) -> str:
     """Return the results as a Markdown table."""
     lines = [
         "| scenario | server | connections | messages/s | p50 ms | p99 ms "
-        "| server's processor us per message | kB per connection |",
+        "| server's processor us per message (in the kernel) | kB per connection |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {r['scenario']} | {r['server']} | {r['connections']} | {r['messages_per_s']:.0f} "
         f"| {r['p50_ms']:.1f} | {r['p99_ms']:.1f} | {r['processor_us_per_message']:.1f} "
+        f"({r['kernel_share']:.0%}) "
         f"| {r['memory_kb_per_connection']:.1f} |"
         for r in results
     ]

@@ -20,6 +20,7 @@ from jwt.algorithms import ECAlgorithm
 
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit import logs, telemetry
+from tonearm_kit.db import Database
 from tonearm_kit.ids import new_id
 from tonearm_kit.lifecycle import run_service
 from tonearm_kit.migrations import migrate
@@ -52,7 +53,7 @@ def make_token(settings: NotifySettings) -> tuple[str, StaticKeys]:
     return token, StaticKeys({"keys": [{**public, "kid": "load", "use": "sig"}]})
 
 
-def publishing(house: bootstrap.House, db: bootstrap.Database) -> APIRouter:
+def publishing(house: bootstrap.House, db: Database) -> APIRouter:
     """Return the route that records what it is sent."""
     router = APIRouter()
 

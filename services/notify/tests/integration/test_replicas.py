@@ -161,7 +161,7 @@ async def test_two_thousand_clients_come_back_no_faster_than_the_stated_rate(
             _, listener = await ws_connect(
                 lambda: Hasty(token, lambda _: None), second.address, use_aiofastnet=False
             )
-            await listener.entered
+            await cast(Hasty, listener).entered
 
         def on_end(code: int) -> None:
             ends.append((time.monotonic(), code))

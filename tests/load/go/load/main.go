@@ -50,6 +50,7 @@ type result struct {
 	P99MS        float64 `json:"p99_ms"`
 	MaxMS        float64 `json:"max_ms"`
 	ProcessorUS  float64 `json:"processor_us_per_message"`
+	KernelShare  float64 `json:"kernel_share"`
 }
 
 var (
@@ -90,16 +91,17 @@ func residentKB(pid int) int {
 	return 0
 }
 
-// processorS returns the processor seconds that a process has used, in steps of 10 ms.
-func processorS(pid int) float64 {
+// processorS returns the processor seconds that a process has used, in steps of 10 ms: in all,
+// and in the kernel.
+func processorS(pid int) (total, system float64) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / 100
+	system, _ = strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100, system / 100
 }
 
 func open(o options, dialer *websocket.Dialer, number int) (*websocket.Conn, error) {
@@ -232,7 +234,11 @@ func publishAll(o options, open int) int64 {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		await(wanted, o.wait)
+		if await(wanted, o.wait); delivered.Load() < wanted {
+			// Somebody was cut: what follows would only measure the waiting.
+			fmt.Fprintln(os.Stderr, "publications were not delivered to all")
+			return wanted
+		}
 	}
 	inFlight.Wait()
 	await(wanted, o.wait)
@@ -249,11 +255,13 @@ func main() {
 	time.Sleep(o.settle)
 	r.MemoryKB = float64(residentKB(o.pid)-before) / float64(max(1, r.Connections))
 	started = time.Now()
-	used := processorS(o.pid)
+	usedBefore, kernelBefore := processorS(o.pid)
 	r.Wanted = publishAll(o, r.Connections)
 	elapsed := time.Since(started).Seconds()
-	used = processorS(o.pid) - used
+	used, kernel := processorS(o.pid)
+	used, kernel = used-usedBefore, kernel-kernelBefore
 	r.Delivered = delivered.Load()
+	r.KernelShare = kernel / max(used, 0.01)
 	r.ProcessorUS = used * 1e6 / float64(max(1, r.Delivered))
 	r.MessagesPerS = float64(r.Delivered) / elapsed
 	var delays []int64
