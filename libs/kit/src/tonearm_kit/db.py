@@ -54,6 +54,8 @@ _OUTAGES = (
 
 _ACQUIRE_TIMEOUT_S = 10.0
 
+_ACQUIRE_S = 10.0
+
 log = get_logger(__name__)
 
 

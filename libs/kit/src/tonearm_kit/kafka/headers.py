@@ -7,6 +7,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
 from pydantic import ValidationError
 
 from tonearm_contracts.envelope import CloudEvent, EventData
@@ -134,14 +142,38 @@ def decode(event: CloudEvent, cls: type[E]) -> E:
         raise Poison(f"{event.type} does not fit: {where}: {first['msg']}") from error
 
 
-def hop(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the W3C carrier of the hop that brought a record; empty when it has none."""
-    carrier = {}
-    for name in (TRACEPARENT, TRACESTATE):
-        value = headers.get(name) or headers.get(f"ce_{name}")
-        if value:
-            carrier[name] = value
-    return carrier
+def continued(headers: Iterable[tuple[str, bytes]]) -> tuple[SpanContext | None, Context | None]:
+    """Return the span that sent a record, and the context that continues its trace.
+
+    The plain `traceparent` names the last hop; without it the event's own attribute does.
+    """
+    raw = dict(headers)
+    traceparent = raw.get(TRACEPARENT) or raw.get(f"ce_{TRACEPARENT}")
+    span = span_context(traceparent.decode(errors="replace")) if traceparent else None
+    if span is None:
+        return None, None
+    tracestate = raw.get(TRACESTATE) or raw.get(f"ce_{TRACESTATE}")
+    if tracestate:
+        state = TraceState.from_header([tracestate.decode(errors="replace")])
+        span = SpanContext(span.trace_id, span.span_id, True, span.trace_flags, state)
+    return span, set_span_in_context(NonRecordingSpan(span), Context())
+
+
+def span_context(traceparent: str | None) -> SpanContext | None:
+    """Return the span that a `traceparent` names, None for a missing or broken one.
+
+    Parsed by hand: a batch of 500 has 500 of them.
+    """
+    if traceparent is None or len(traceparent) < 55:
+        return None
+    try:
+        trace_id, span_id = int(traceparent[3:35], 16), int(traceparent[36:52], 16)
+        flags = TraceFlags(int(traceparent[53:55], 16))
+    except ValueError:
+        return None
+    if not trace_id or not span_id:
+        return None
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
 
 
 def _decode_structured(record: Record) -> CloudEvent:

@@ -21,7 +21,7 @@ from typing import Final
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from tonearm_kit import semconv, telemetry
@@ -231,20 +231,3 @@ _default: dict[str, Measures] = {}
 def default(client_id: str = "tonearm") -> Measures:
     """Return this process's measures: instruments of one name must exist once."""
     return _default.setdefault("measures", Measures(client_id=client_id))
-
-
-def span_context(traceparent: str | None) -> SpanContext | None:
-    """Return the span that a `traceparent` names, None for a missing or broken one.
-
-    Parsed by hand: a batch of 500 has 500 of them.
-    """
-    if traceparent is None or len(traceparent) < 55:
-        return None
-    try:
-        trace_id, span_id = int(traceparent[3:35], 16), int(traceparent[36:52], 16)
-        flags = TraceFlags(int(traceparent[53:55], 16))
-    except ValueError:
-        return None
-    if not trace_id or not span_id:
-        return None
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)

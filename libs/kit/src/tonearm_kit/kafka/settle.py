@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 from opentelemetry.util.types import AttributeValue
 
 from tonearm_contracts.envelope import CloudEvent
-from tonearm_kit import semconv, telemetry
+from tonearm_kit import semconv
 from tonearm_kit.backoff import Backoff
 from tonearm_kit.clock import Clock
 from tonearm_kit.kafka import measure, retries
@@ -19,9 +19,9 @@ from tonearm_kit.kafka.brake import Brake
 from tonearm_kit.kafka.claims import ClaimStore, resolve
 from tonearm_kit.kafka.effects import Effects, Failed
 from tonearm_kit.kafka.failures import Poison, Verdict, reason_of, stack_hash, verdict
-from tonearm_kit.kafka.headers import decode_record, hop, text_headers
+from tonearm_kit.kafka.headers import continued, decode_record, span_context
 from tonearm_kit.kafka.lanes import Turnstile, lane_of
-from tonearm_kit.kafka.measure import Measures, span_context
+from tonearm_kit.kafka.measure import Measures
 from tonearm_kit.kafka.options import RunnerSettings
 from tonearm_kit.kafka.partition import Hand, Work
 from tonearm_kit.kafka.ports import BrokerError, OutRecord, Partition, Record, Sender
@@ -71,7 +71,7 @@ class Settler:
     async def _settle_one(self, lane: int, record: Record, hand: Hand) -> None:
         """Return when the record needs no further care of this partition."""
         await self._wait_until_due(record)
-        backoff = self._backoff()
+        backoff: Backoff | None = None
         while True:
             await self.brake.hold()
             async with self._turns.turn(lane):
@@ -85,6 +85,7 @@ class Settler:
                     if await self._give_away(record, failed, traceparent):
                         return
                 continue
+            backoff = backoff or self._backoff()
             delay_s = backoff.next_s()
             log.warning(
                 "the database is away, the event waits in place",
@@ -102,17 +103,14 @@ class Settler:
             return Failed(poison, Verdict.POISON), None
         if not self._effects.wants(event.type):
             return None, None
-        headers = text_headers(record.headers)
-        carrier = hop(headers)
-        created = span_context(carrier.get("traceparent"))
-        parent = telemetry.context_from(carrier) if self._settings.process_span_is_child else None
+        created, parent = continued(record.headers)
         traceparent = None
         try:
             with self._measures.operation(
                 "process",
                 record.topic,
                 group=self._group,
-                parent=parent,
+                parent=parent if self._settings.process_span_is_child else None,
                 links=[created] if created is not None else (),
                 attributes=_attributes(record, event),
             ) as span:

@@ -17,8 +17,8 @@ from tonearm_kit.backoff import Backoff
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.kafka import measure
 from tonearm_kit.kafka.failures import DATABASE_TROUBLE
-from tonearm_kit.kafka.headers import TRACEPARENT, encode_headers
-from tonearm_kit.kafka.measure import Measures, span_context
+from tonearm_kit.kafka.headers import TRACEPARENT, encode_headers, span_context
+from tonearm_kit.kafka.measure import Measures
 from tonearm_kit.kafka.ports import BrokerError, OutRecord, Sender
 from tonearm_kit.logs import get_logger
 from tonearm_kit.outbox.add import LANES, ROWS_MAX

@@ -8,11 +8,12 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from cloudevents.core.formats.json import JSONFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.trace import get_current_span
 
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_contracts.events import AudioDeleted
 from tonearm_kit.kafka import Poison, decode
-from tonearm_kit.kafka.headers import decode_record, encode, hop, text_headers
+from tonearm_kit.kafka.headers import continued, decode_record, encode, text_headers
 from tonearm_kit.testing.broker import FakeRecord
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -70,8 +71,24 @@ def test_the_cloudevents_sdk_reads_what_we_write() -> None:
 
 
 def test_the_hop_is_the_plain_header_and_falls_back_to_the_attribute() -> None:
-    assert hop({"traceparent": "now", "ce_traceparent": "then"}) == {"traceparent": "now"}
-    assert hop({"ce_traceparent": "then"}) == {"traceparent": "then"}
+    other = TRACE.replace("b7ad", "c8be").encode()
+    both = [("ce_traceparent", TRACE.encode()), ("traceparent", other), ("tracestate", b"a=b")]
+    for headers, span_id in ((both, 0xC8BE6B7169203331), (both[:1], 0xB7AD6B7169203331)):
+        span, context = continued(headers)
+        assert span is not None
+        assert span.span_id == span_id
+        assert span.is_remote
+        assert get_current_span(context).get_span_context() == span
+    with_state, _ = continued(both)
+    assert with_state is not None
+    assert with_state.trace_state.get("a") == "b"
+
+
+@pytest.mark.parametrize(
+    "headers", [[], [("traceparent", b"nonsense")], [("traceparent", b"\xff")]]
+)
+def test_without_a_readable_hop_a_trace_begins(headers: list[tuple[str, bytes]]) -> None:
+    assert continued(headers) == (None, None)
 
 
 @pytest.mark.parametrize(

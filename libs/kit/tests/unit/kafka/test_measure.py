@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from tonearm_kit.kafka import Poison, Retry
-from tonearm_kit.kafka.measure import METRICS, SPANS, Measures, span_context
+from tonearm_kit.kafka.headers import span_context
+from tonearm_kit.kafka.measure import METRICS, SPANS, Measures
 from tonearm_kit.kafka.ports import OutRecord
 
 from .test_runner import World, running, until
