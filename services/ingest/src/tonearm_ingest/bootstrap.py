@@ -27,6 +27,7 @@ from tonearm_ingest.usecases.sweep import SweepLimits, sweep
 from tonearm_ingest.usecases.track_analysis import track_analysis
 from tonearm_kit import grpc as kit_grpc
 from tonearm_kit import http as kit_http
+from tonearm_kit import inbox
 from tonearm_kit.clock import SystemClock
 from tonearm_kit.db import Database
 from tonearm_kit.http import Check
@@ -111,6 +112,7 @@ async def _run(parts: Parts, relay: OutboxRelay, stop: asyncio.Event) -> None:
         tasks.create_task(keep_running("jobs", jobs.run, stop))
         tasks.create_task(keep_running("accounts", accounts.run, stop))
         tasks.create_task(every(settings.sweep_interval_s, make_sweep(parts), stop, name="sweep"))
+        tasks.create_task(inbox.sweep_forever(parts.db, stop))
 
 
 def open_blobs(settings: Settings) -> ObstoreBlobs:

@@ -17,6 +17,7 @@ from importlib.resources import files
 import httpx
 from fastapi import FastAPI
 
+from tonearm_kit import inbox
 from tonearm_kit.clock import SystemClock
 from tonearm_kit.db import Database
 from tonearm_kit.http import Check, create_app
@@ -308,6 +309,7 @@ async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
             tasks.create_task(house.runner.run(stop))
             tasks.create_task(keep_running("webhooks", house.postman.run, stop))
             tasks.create_task(every(settings.sweep_interval_s, house.sweep, stop, name="sweep"))
+            tasks.create_task(inbox.sweep_forever(db, stop))
 
 
 def settle_memory() -> None:
