@@ -155,11 +155,12 @@ def _repeated(path: Path, target: Path, *, minutes: float) -> Path:
 
 
 def _memory(path: Path) -> Row:
+    # Not getrusage: a child starts with its parent's peak.
     program = (
-        "import resource, sys; from pathlib import Path\n"
+        "import re, sys; from pathlib import Path\n"
         "from tonearm_analysis.engine import analyze_whole\n"
         "analyze_whole(Path(sys.argv[1]))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()).group(1))"
     )
     command = [sys.executable, "-c", program, str(path)]
     peak_kib = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -125,9 +125,8 @@ def _rms(frames: Floats) -> Floats:
 
 def _crossing_rate(changes: Floats) -> Floats:
     """Return the share of sign changes per frame; one at its very start is not its own."""
-    span = np.concatenate([changes[:, :HOP_LENGTH].ravel(), changes[-1, HOP_LENGTH:]])
-    counts = np.concatenate([[0.0], np.cumsum(span, dtype=np.float64)])
-    starts = np.arange(len(changes)) * HOP_LENGTH
-    within = counts[starts + FRAME_LENGTH] - counts[starts + 1]
-    rates: Floats = (within / FRAME_LENGTH).astype(np.float32)
+    last = changes[-1, HOP_LENGTH:].reshape(-1, HOP_LENGTH)
+    hops = np.concatenate([changes[:, :HOP_LENGTH].sum(axis=1), last.sum(axis=1)])
+    within = np.lib.stride_tricks.sliding_window_view(hops, FRAME_LENGTH // HOP_LENGTH).sum(axis=1)
+    rates: Floats = (within - changes[:, 0]) / np.float32(FRAME_LENGTH)
     return rates
