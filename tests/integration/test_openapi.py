@@ -14,7 +14,11 @@ from tonearm_local.testing import Stack
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SCHEMATHESIS = Path(__file__).parents[2] / ".venv" / "bin" / "schemathesis"
-ENDS_THE_SESSION = "/v1/auth/(logout|password|sessions)"
+LEFT_OUT = {
+    # What ends the session of this very test; a word that could also be a letter's id.
+    "auth": "/v1/auth/(logout|password|sessions)|/dead-letters/redrive",
+    "notify": "^/v1/events$",  # a stream of events does not end
+}
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def test_the_service_answers_as_it_describes(
     command += ["--header", f"Authorization: Bearer {visitor.token}"]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "7"]
     command += ["--exclude-checks", "positive_data_acceptance", "--workers", "1"]
-    if service == "auth":
-        command += ["--exclude-path-regex", ENDS_THE_SESSION]
+    if service in LEFT_OUT:
+        command += ["--exclude-path-regex", LEFT_OUT[service]]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
