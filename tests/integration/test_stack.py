@@ -22,7 +22,7 @@ from tonearm_local.settings import SERVICES, LocalSettings
 from tonearm_local.surroundings import ROOT, inherited
 from tonearm_local.testing import Stack, free_ports
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 async def connect(stack: Stack, service: str, database: str = "") -> Any:
@@ -124,7 +124,7 @@ class Checkout:
             env=env,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=280,
             check=False,
         )
 

@@ -99,7 +99,7 @@ def component(settings: LocalSettings) -> Component:
         finish=finish,
         ports=settings.ports()["kafka"],
         url=settings.local_kafka,
-        stop_s=20.0,
+        stop_s=30.0,  # it writes its class-data archive at the end
     )
 
 
