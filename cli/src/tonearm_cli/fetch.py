@@ -20,9 +20,11 @@ async def fetch(api: Api, audio: dict[str, Any], *, to: Path | None, output: Out
     The bytes come into `<name>.part`, which a later call continues, and get their name only
     when their SHA-256 is right.
     """
-    target = to or Path(audio["filename"])
+    # The last component only: a name is the server's word, and no way out of this folder.
+    name = Path(audio["filename"]).name or audio["id"]
+    target = to or Path(name)
     if target.is_dir():
-        target = target / audio["filename"]
+        target = target / name
     if target.exists():
         raise CliError(f"{target} exists.", hint="Choose another name with --to.")
     part = target.with_name(target.name + ".part")

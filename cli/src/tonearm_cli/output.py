@@ -47,7 +47,15 @@ class Output:
             sys.stdout.write(json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n")
             sys.stdout.flush()
         elif shown is not None:
-            self.out.print(shown)
+            self.out.print(shown, markup=False)
+
+    def done(self, document: Mapping[str, Any], sentence: str) -> None:
+        """Give a result that is one sentence."""
+        if self.as_json:
+            self.result(document)
+        else:
+            self.out.print("[green]✓[/]", end=" ")
+            self.out.print(sentence, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Say something in passing; silent with `--json`."""

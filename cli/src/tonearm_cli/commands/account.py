@@ -38,7 +38,7 @@ def register(
     async def work(api: Api) -> None:
         account = await api.register(email=address, password=secret, full_name=full_name)
         await api.log_in(email=address, password=secret)
-        output.result({"account": account, "server": api.server}, _welcome(account, api.server))
+        output.done({"account": account, "server": api.server}, _welcome(account, api.server))
 
     Remote(server=server, config_dir=config_dir).run(work)
 
@@ -59,7 +59,7 @@ def login(
     async def work(api: Api) -> None:
         await api.log_in(email=address, password=secret)
         account = await api.me()
-        output.result({"account": account, "server": api.server}, _welcome(account, api.server))
+        output.done({"account": account, "server": api.server}, _welcome(account, api.server))
 
     Remote(server=server, config_dir=config_dir).run(work)
 
@@ -72,7 +72,7 @@ def logout(
 
     async def work(api: Api) -> None:
         await api.log_out()
-        output.result({"logged_out": True, "server": api.server}, f"Logged out of {api.server}.")
+        output.done({"logged_out": True, "server": api.server}, f"Logged out of {api.server}.")
 
     Remote(server=server, config_dir=config_dir).run(work)
 
@@ -101,7 +101,7 @@ def whoami(
 
 
 def _welcome(account: dict[str, Any], server: str) -> str:
-    return f"[green]✓[/] Logged in at {server} as [bold]{account['email']}[/] ({account['plan']})."
+    return f"Logged in at {server} as {account['email']} ({account['plan']})."
 
 
 def _email(given: str | None) -> str:

@@ -177,7 +177,7 @@ def delete(
     async def work(api: Api) -> None:
         for audio_id in audio_ids:
             await api.call("DELETE", f"/v1/audio/{audio_id}")
-            output.result({"deleted": audio_id}, f"[green]✓[/] Deleted {audio_id}.")
+            output.done({"deleted": audio_id}, f"Deleted {audio_id}.")
 
     Remote(server=server, config_dir=config_dir, token=token).run(work)
 
@@ -200,9 +200,7 @@ def download(
 
         audio = await api.call("GET", f"/v1/audio/{audio_id}")
         path = await fetch(api, audio, to=to, output=output)
-        output.result(
-            {"audio": audio, "file": str(path)}, f"[green]✓[/] {path} · SHA-256 is right."
-        )
+        output.done({"audio": audio, "file": str(path)}, f"{path} · SHA-256 is right.")
 
     Remote(server=server, config_dir=config_dir, token=token).run(work)
 

@@ -99,6 +99,14 @@ async def test_what_is_not_audio_is_refused_whatever_its_name(content: bytes) ->
     assert world.is_untouched
 
 
+async def test_other_audio_is_called_by_its_name() -> None:
+    world = World()
+    with pytest.raises(UnsupportedAudio) as caught:
+        await world.upload(b"MThd" + bytes(50), filename="song.mp3")
+    assert caught.value.members["format"] == "midi"
+    assert world.is_untouched
+
+
 async def test_an_empty_file_is_refused() -> None:
     world = World()
     with pytest.raises(EmptyFile):

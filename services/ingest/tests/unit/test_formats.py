@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tonearm_ingest.domain.formats import MEDIA_TYPES, is_readable, sniff
+from tonearm_ingest.domain.formats import MEDIA_TYPES, is_readable, sniff, sniff_other
 
 MP3_FRAME = b"\xff\xfb\x90\x00" + bytes(413)
 ADTS_FRAME = bytes([0xFF, 0xF1, 0x50, 0x80, 0x02, 0x1F, 0xFC]) + bytes(9)
@@ -32,6 +32,7 @@ def ogg(packet: bytes) -> bytes:
         (struct.pack(">I", 32) + b"ftypM4A \x00\x00", "m4a"),
         (struct.pack(">I", 32) + b"ftypisom\x00\x00", "m4a"),
         (MP3_FRAME * 3, "mp3"),
+        (bytes(1000) + MP3_FRAME * 3, "mp3"),
         (ADTS_FRAME * 3, "aac"),
         (id3(MP3_FRAME * 2, 300), "mp3"),
         (id3(ADTS_FRAME * 2, 300), "aac"),
@@ -64,6 +65,23 @@ def test_every_format_is_known_by_its_bytes(head: bytes, name: str) -> None:
 )
 def test_nothing_else_is_audio(head: bytes) -> None:
     assert sniff(head) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"MThd\x00\x00", "midi"),
+        (b"\x1a\x45\xdf\xa3\x01", "matroska"),
+        (ogg(b"\x80theora"), "ogg"),
+        (struct.pack(">I", 32) + b"ftypheic", "mp4"),
+        (b"RIFF\x24\x00\x00\x00AVI LIST", "avi"),
+        (b"hello", None),
+        (b"%PDF-1.7", None),
+        (b"", None),
+    ],
+)
+def test_what_we_do_not_take_is_called_by_its_name(head: bytes, name: str | None) -> None:
+    assert sniff_other(head) == name
 
 
 def test_codecs() -> None:

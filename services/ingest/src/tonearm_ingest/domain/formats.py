@@ -29,6 +29,37 @@ _MP4_AUDIO_BRANDS = frozenset(
 )
 
 
+_OTHERS = (
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "wma"),
+    (b"#!AMR", "amr"),
+    (b"MThd", "midi"),
+    (b"MAC ", "ape"),
+    (b"wvpk", "wavpack"),
+    (b"MPCK", "musepack"),
+    (b"MP+", "musepack"),
+    (b"DSD ", "dsf"),
+    (b"FRM8", "dff"),
+    (b"caff", "caf"),
+    (b".snd", "au"),
+    (b"\x0b\x77", "ac3"),
+    (b"\x7f\xfe\x80\x01", "dts"),
+    (b"TTA1", "tta"),
+    (b"\x1a\x45\xdf\xa3", "matroska"),
+)
+
+
+def sniff_other(head: bytes) -> str | None:
+    """Name a format that does carry audio, but is not one that we take; None for the rest."""
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            return name
+    if head[:4] == b"OggS":
+        return "ogg"
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    return "avi" if head[:4] == b"RIFF" and head[8:12] == b"AVI " else None
+
+
 def sniff(head: bytes) -> str | None:
     """Return one of `MEDIA_TYPES`' keys, or None where the bytes begin like none of them.
 
@@ -38,7 +69,8 @@ def sniff(head: bytes) -> str | None:
     if head[:3] == b"ID3" and len(head) >= 10:
         behind = head[_id3_size_bytes(head) :]
         return (_by_magic(behind) or _by_frame(behind) or "mp3") if len(behind) >= 4 else "mp3"
-    return _by_magic(head) or _by_frame(head)
+    # Some encoders pad an MP3 with zeros at its start.
+    return _by_magic(head) or _by_frame(head.lstrip(b"\0"))
 
 
 def media_type(name: str) -> str:

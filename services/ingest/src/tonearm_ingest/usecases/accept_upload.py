@@ -19,6 +19,7 @@ from tonearm_ingest.domain.errors import (
     FileTooLarge,
     IdempotencyKeyReused,
     NotAudio,
+    UnsupportedAudio,
     UploadInProgress,
     UploadLost,
     UploadStalled,
@@ -105,7 +106,8 @@ class _Tally:
     def settle_format(self) -> None:
         self.format = formats.sniff(self.head)
         if self.format is None:
-            raise NotAudio
+            other = formats.sniff_other(self.head)
+            raise NotAudio if other is None else UnsupportedAudio(format=other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
