@@ -29,7 +29,8 @@ Doubles = npt.NDArray[np.float64]
 SAME_TEMPO: Final = 0.04
 READINGS_L2, DOWNBEATS_L2, METER_L2 = 0.5, 2.0, 0.01
 BEATLESS_CLIPS: Final = 80
-NONE_BELOW: Final = 0.5
+# Doubtful beats are answered with a low confidence, not with none.
+NONE_BELOW: Final = 0.1
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ TEST = Material(
         ("upright", "acid"), "kit_hard",
         (66, 81, 68, 71, 27, 22), (1, 24, 18, 49, 5, 29), (34, 39, 35), (16, 24, 32),
     ),
-    soundfonts=("OPL-3_FM_128M.sf2", "MuseScore_General_Full.sf3", "sf_GMbank.sf2"),
+    soundfonts=("OPL-3_FM_128M.sf2", "sf_GMbank.sf2"),
     noises=("brown", "hum"),
     codecs=(("mp3", 96), ("aac", 64), ("vorbis", 80), ("opus", 48)),
 )  # fmt: skip
