@@ -5,13 +5,12 @@ import json
 import os
 import random
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -142,7 +141,7 @@ def temporary(*options: str, env: Mapping[str, str] | None = None) -> Iterator[S
         state_dir = exits.enter_context(_place())
         settings_env = _environment(state_dir) | dict(env or {})
         _call(["down"], settings_env)
-        shutil.rmtree(state_dir, ignore_errors=True)
+        _clear(state_dir)
         exits.callback(_call, ["down"], settings_env)
         if inherited().get("TONEARM_STACK") == "testcontainers" and containers.docker_answers():
             own = LocalSettings(_env_file=None, TONEARM_STATE_DIR=state_dir)
@@ -194,6 +193,16 @@ def _place() -> Iterator[Path]:
             yield base / name
             return
     raise TestStackError(f"{_RUNS_MAX} test runs are under way already")
+
+
+def _clear(state_dir: Path) -> None:
+    """Remove what the last run left, but for the class-data archives: they hold no state."""
+    for path in sorted(state_dir.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):  # not empty: an archive is in it
+                path.rmdir()
+        elif path.suffix != ".jsa":
+            path.unlink()
 
 
 def _environment(state_dir: Path) -> dict[str, str]:
