@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 @pytest.fixture(scope="module")
 def quiet(music: Signal) -> Signal:
     """Return the music with room for gain."""
-    return music / np.abs(music).max() * 0.5
+    return np.asarray(music / np.abs(music).max() * 0.5, np.float64)
 
 
 @pytest.fixture(scope="module")
