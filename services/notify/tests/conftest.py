@@ -227,11 +227,19 @@ def lay_cable() -> Callable[[list[int]], AbstractAsyncContextManager[Cable]]:
     return open_cable
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Replica:
     """A replica that is a process of its own."""
 
-    def __init__(self, port: int, environment: dict[str, str], jwks: Path) -> None:
-        self.port, self._environment, self._jwks = port, environment, jwks
+    def __init__(self, port: int, http_port: int, environment: dict[str, str], jwks: Path) -> None:
+        self.port, self.http_port = port, http_port
+        self._environment, self._jwks = environment, jwks
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -239,17 +247,18 @@ class Replica:
             sys.executable,
             str(Path(__file__).with_name("replica.py")),
             str(self.port),
+            str(self.http_port),
             str(self._jwks),
             env=self._environment,
             stdout=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(30):
-            while not await self._answers():
+            while not (await self._answers(self.port) and await self._answers(self.http_port)):
                 await asyncio.sleep(0.05)
 
-    async def _answers(self) -> bool:
+    async def _answers(self, port: int) -> bool:
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             return False
         writer.close()
@@ -283,10 +292,7 @@ async def make_replica(
     made: list[Replica] = []
 
     def make() -> Replica:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        made.append(Replica(port, environment, jwks))
+        made.append(Replica(free_port(), free_port(), environment, jwks))
         return made[-1]
 
     yield make

@@ -1,4 +1,4 @@
-"""A replica in a process of its own, to be killed: `python replica.py WS_PORT JWKS_FILE`.
+"""A replica in a process of its own, to be killed: `python replica.py WS_PORT HTTP_PORT JWKS_FILE`.
 
 Reads `NOTIFY_*` as the service does. Kafka is left out: tests record events themselves.
 """
@@ -19,8 +19,8 @@ from tonearm_notify.settings import NotifySettings
 
 
 async def replica(stop: asyncio.Event) -> None:
-    settings = NotifySettings(ws_port=int(sys.argv[1]), http_port=0)
-    keys = StaticKeys(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
+    settings = NotifySettings(ws_port=int(sys.argv[1]), http_port=int(sys.argv[2]))
+    keys = StaticKeys(json.loads(Path(sys.argv[3]).read_text(encoding="utf-8")))
     verifier = TokenVerifier(
         keys, issuer=settings.token_issuer, audience=settings.token_audience, leeway_s=0
     )

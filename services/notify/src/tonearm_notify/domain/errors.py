@@ -29,12 +29,6 @@ class StreamDenied(AppError):
     code, kind = "stream_denied", Kind.UNAUTHENTICATED
 
 
-class Draining(AppError):
-    """This server is about to stop; connect again."""
-
-    code, kind, retryable = "draining", Kind.UNAVAILABLE, True
-
-
 class NotificationNotFound(AppError):
     """There is no such notification."""
 

@@ -15,7 +15,6 @@ from tonearm_kit.tokens import Caller, Principal, current_caller
 from tonearm_notify.domain import channels, sse
 from tonearm_notify.domain.errors import (
     ChannelDenied,
-    Draining,
     StreamDenied,
     TooManyChannels,
     TooManyConnections,
@@ -66,7 +65,7 @@ def routes(*, open_stream: Open, tickets: Tickets) -> APIRouter:
         response_class=StreamingResponse,
         responses={
             200: {"content": {"text/event-stream": {}}, "description": "Publications."},
-            **problems(ChannelDenied, Draining, StreamDenied, TooManyChannels, TooManyConnections),
+            **problems(ChannelDenied, StreamDenied, TooManyChannels, TooManyConnections),
         },
     )
     async def get_events(

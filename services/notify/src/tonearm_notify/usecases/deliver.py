@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from tonearm_kit.logs import get_logger
 from tonearm_notify.domain import channels
 from tonearm_notify.usecases.hub import Hub
-from tonearm_notify.usecases.ports import Histories, Owners, Published, Revocation
+from tonearm_notify.usecases.owners import RememberedOwners
+from tonearm_notify.usecases.ports import Histories, Published, Revocation
 from tonearm_notify.usecases.revoked import RevokedRights
 
 log = get_logger(__name__)
@@ -39,7 +40,7 @@ class Deliverer:
         hub: Hub,
         histories: Histories,
         revoked: RevokedRights,
-        owners: Owners,
+        owners: RememberedOwners,
         *,
         queue_max: int,
         queue_bytes_max: int,
@@ -108,12 +109,14 @@ class Deliverer:
             await self._hub.deliver(item)
         elif isinstance(item, Revocation):
             self._revoked.add(item)
+            self._owners.forget(item)
             self._hub.revoke(item)
         else:
             await self._compare(item)
 
     async def _compare(self, compare: Compare) -> None:
         if compare.is_after_gap:
+            self._owners.clear()
             for revocation in await self._revoked.reload():
                 self._hub.revoke(revocation)
         followed = self._hub.followed()
@@ -128,4 +131,5 @@ class Deliverer:
         parsed = (channels.parse(name) for name in names)
         audio_ids = [channel.subject for channel in parsed if channel and channel.has_presence]
         for revocation in await self._owners.load_deleted(audio_ids):
+            self._owners.forget(revocation)
             self._hub.revoke(revocation)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from tonearm_notify.domain import codes, sse
-from tonearm_notify.domain.errors import ChannelDenied, Draining, StreamDenied, TooManyConnections
+from tonearm_notify.domain.errors import ChannelDenied, StreamDenied, TooManyConnections
 from tonearm_notify.domain.wire import Position
 from tonearm_notify.usecases.admit import Gate
 from tonearm_notify.usecases.feed import ChannelClosed
@@ -123,11 +123,12 @@ class Streams:
     ) -> AsyncIterator[str]:
         """Return the text of a stream on these channels, from the cursor on.
 
-        Raises StreamDenied, ChannelDenied, TooManyConnections or Draining before the first
-        byte; afterwards the stream itself says why it ends.
+        Raises StreamDenied, ChannelDenied or TooManyConnections before the first byte;
+        afterwards the stream itself says why it ends.
         """
         if self._is_draining:
-            raise Draining
+            # Not an error: an EventSource gives up for good on one, but comes back after an end.
+            return self._turn_away()
         if self._gate.is_revoked(identity):
             raise StreamDenied
         for name in channels:
@@ -139,6 +140,10 @@ class Streams:
             self._new_id(), identity, channels, queue_bytes_max=self._options.queue_bytes_max
         )
         return self._run(stream, identity, sse.from_cursor(channels, cursor))
+
+    async def _turn_away(self) -> AsyncIterator[str]:
+        end = codes.SHUTDOWN
+        yield sse.closing(end.code, end.reason, retry_ms=self._retry_ms(end))
 
     async def _run(
         self, stream: EventStream, identity: Identity, since: dict[str, Position]
