@@ -123,6 +123,10 @@ chaos: setup ## Kill everything with -9 again and again, then count what was los
 bench: setup ## Measure the path of an upload, the gateway and the engine
 	$(PY) -m bench $(ARGS)
 
+.PHONY: accuracy
+accuracy: setup ## Generate the test split, score our engine and installed peers, write docs/accuracy.*
+	$(PY) -m tonearm_eval.accuracy $(ARGS)
+
 .PHONY: clean
 clean: down ## Stop the stack and remove its state, the virtual environment and caches
 	rm -rf .local $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

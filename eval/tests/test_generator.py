@@ -1,0 +1,92 @@
+"""Generated clips are what they say, and the splits share nothing."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tonearm_eval.clips import read_manifest
+from tonearm_eval.generator.__main__ import make_clip, plan
+from tonearm_eval.generator.beatless import KINDS, sound
+from tonearm_eval.generator.compose import compose
+from tonearm_eval.generator.material import DEV, STYLES
+from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.piece import TempoMap
+
+
+def test_splits_share_no_progression_pattern_rhythm_or_sound() -> None:
+    for kind in DEV.progressions:
+        dev = {tuple(p) for p in DEV.progressions[kind]}
+        assert not dev & {tuple(p) for p in TEST.progressions[kind]}
+    for style, meter in ((name, style.meter) for name, style in STYLES.items()):
+        if style in DEV.drums:
+            for pair in itertools.product(DEV.drums[style], TEST.drums[style]):
+                assert pair[0] != pair[1]
+        assert not set(DEV.rhythms[meter]) & set(TEST.rhythms[meter])
+    for ours, theirs in zip(DEV.sounds, TEST.sounds, strict=True):
+        assert not set(ours if isinstance(ours, tuple) else {ours}) & set(
+            theirs if isinstance(theirs, tuple) else {theirs}
+        )
+    assert not set(DEV.soundfonts) & set(TEST.soundfonts)
+    assert not set(DEV.codecs) & set(TEST.codecs)
+
+
+def test_a_constant_tempo_and_a_ramp_are_exact() -> None:
+    steady = TempoMap("4/4", 120.0, 120.0, 0.5, 40.0)
+    assert steady.seconds([0, 1, 40]) == pytest.approx([0.5, 1.0, 20.5])
+    ramp = TempoMap("4/4", 100.0, 110.0, 0.0, 200.0)
+    times = ramp.seconds(np.arange(201))
+    assert 60 / np.diff(times)[[0, -1]] == pytest.approx([100.0, 110.0], abs=0.1)
+    compound = TempoMap("6/8", 60.0, 60.0, 0.0, 30.0)
+    assert compound.seconds([1.5, 3.0]) == pytest.approx([1.0, 2.0])
+
+
+@pytest.mark.parametrize("style", sorted(STYLES))
+def test_every_style_composes(style: str) -> None:
+    for material in (DEV, TEST):
+        piece = compose(
+            np.random.default_rng(1), style, material, tonic=3, mode="minor",
+            tempo_bpm=(100.0, 100.0), duration_s=10.0, midi=False,
+        )  # fmt: skip
+        beats = piece.beats(10.0)
+        assert np.diff([t for t, _ in beats]) == pytest.approx(0.6)
+        assert {number for _, number in beats} == set(range(1, max(n for _, n in beats) + 1))
+        assert all(part.notes for part in piece.parts)
+        assert piece.chords[0].start == 0.0
+
+
+def test_the_same_seed_gives_the_same_clip(tmp_path: Path) -> None:
+    rows, data = [], []
+    for attempt in ("first", "again"):
+        out = tmp_path / attempt
+        for folder in ("audio", "beats", "chords"):
+            (out / folder).mkdir(parents=True)
+        rows.append(make_clip("dev", 4, 0, "folk", 5, "major", out, fonts=False))
+        data.append((out / rows[-1]["path"]).read_bytes())
+        with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
+            writer.writeheader()
+            writer.writerow(rows[-1])
+    assert rows[0] == rows[1]
+    assert data[0] == data[1]
+    (clip,) = read_manifest(tmp_path / "again")
+    assert clip.key == 5
+    assert clip.beats[0][1] == 1
+
+
+def test_a_plan_deals_out_all_keys() -> None:
+    jobs = plan(np.random.default_rng(2), 48)
+    assert len(jobs) == 48
+    assert len({(tonic, mode) for _, tonic, mode in jobs}) == 24
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_beatless_sounds_are_finite_and_of_full_length(kind: str) -> None:
+    out = sound(np.random.default_rng(3), kind, 2.0)
+    assert len(out) == 44_100
+    assert np.isfinite(out).all()
+    assert np.abs(out).max() == pytest.approx(0.5)
