@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -19,6 +20,7 @@ from tonearm_auth.settings import Settings
 from tonearm_auth.usecases.ports import Begin, RateStates
 from tonearm_auth.usecases.reserve_quota import Reserve, quote, reserve
 from tonearm_kit.clock import SystemClock
+from tonearm_kit.errors import Unavailable
 from tonearm_kit.testing.clock import FixedClock
 
 pytestmark = pytest.mark.integration
@@ -37,8 +39,29 @@ class TestPostgresStore(StoreConformance):
 
 class TestPostgresRateStates(RateStatesConformance):
     @pytest.fixture
-    def states(self, timed: Parts, fixed_clock: FixedClock) -> RateStates:
-        return PostgresRateStates(timed.db, clock=fixed_clock, batch_max=16)
+    async def states(self, timed: Parts, fixed_clock: FixedClock) -> AsyncIterator[RateStates]:
+        async with PostgresRateStates.open(timed.db, clock=fixed_clock, batch_max=16) as opened:
+            yield opened
+
+
+async def test_a_caller_that_gives_up_takes_nobody_along(timed: Parts) -> None:
+    charge = RateStatesConformance.charge("x", quota=50)
+    async with asyncio.TaskGroup() as tasks:
+        asks = [tasks.create_task(timed.rates.take([charge], hits=1)) for _ in range(20)]
+        await asyncio.sleep(0)
+        for ask in asks[::2]:
+            ask.cancel()
+    answered = [ask.result() for ask in asks[1::2]]
+    assert all(verdict.is_allowed for verdict in answered)
+
+
+async def test_over_the_bound_the_rest_is_turned_away(timed: Parts) -> None:
+    charge = RateStatesConformance.charge("x", quota=50)
+    async with PostgresRateStates.open(timed.db, clock=timed.clock, waiting_max=5) as few:
+        outcomes = await asyncio.gather(
+            *(few.take([charge], hits=1) for _ in range(9)), return_exceptions=True
+        )
+    assert sum(isinstance(each, Unavailable) for each in outcomes) == 4
 
 
 async def test_replicas_share_one_pace(settings: Settings) -> None:

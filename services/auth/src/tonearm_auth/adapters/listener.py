@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+
+import asyncpg
 
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.lifecycle import wait
@@ -40,7 +43,8 @@ class Listener:
                 while not await wait(stop, _POLL_S):
                     await conn.fetchval("SELECT 1")
             finally:
-                if not conn.is_closed():
+                # A connection that was cut is not lent any more, and says so by raising.
+                with suppress(asyncpg.InterfaceError):
                     for channel in self._ears:
                         await conn.remove_listener(channel, self._on_notify)
 

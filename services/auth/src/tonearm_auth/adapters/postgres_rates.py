@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -22,58 +23,60 @@ _TAKE = (
 _SWEPT_MEANWHILE_TRIES = 3
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Ask:
     """One request that waits for its batch."""
 
     charges: Sequence[Charge]
     hits: int
-    verdict: RateVerdict | None = None
-    error: BaseException | None = None
-
-
-@dataclass(slots=True)
-class _Queue:
-    waiting: list[_Ask] = field(default_factory=list)
+    answer: asyncio.Future[RateVerdict]
 
 
 class PostgresRateStates:
     """`RateStates` in an unlogged table, shared by all replicas.
 
     While one batch is on its way, the requests that arrive form the next: a lonely request pays
-    one round trip, a thousand at once pay a few. `batch_max` bounds one batch and `waiting_max`
-    those that wait, in requests. One connection is kept, since a pool resets what it gets back,
-    and that is one more round trip; `close` gives it back.
+    one round trip, a thousand at once pay a few. A caller that gives up takes nobody along.
+    `batch_max` bounds one batch and `waiting_max` those that wait, in requests. One connection is
+    kept, since a pool resets what it gets back, and that is one more round trip.
     """
 
-    def __init__(
-        self, db: Database, *, clock: Clock, batch_max: int = 256, waiting_max: int = 10_000
-    ) -> None:
+    def __init__(self, db: Database, *, clock: Clock, batch_max: int, waiting_max: int) -> None:
         self._db, self._clock = db, clock
         self._batch_max, self._waiting_max = batch_max, waiting_max
-        self._queue = _Queue()
-        self._turn = asyncio.Lock()
+        self._waiting: deque[_Ask] = deque()
+        self._arrived = asyncio.Event()
         self._loan = AsyncExitStack()
         self._conn: Connection | None = None
 
-    async def close(self) -> None:
-        """Give the connection back."""
-        self._conn = None
-        await self._loan.aclose()
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, db: Database, *, clock: Clock, batch_max: int = 256, waiting_max: int = 10_000
+    ) -> AsyncIterator[PostgresRateStates]:
+        """Answer until left; who still waits then gets `Unavailable`."""
+        states = cls(db, clock=clock, batch_max=batch_max, waiting_max=waiting_max)
+        failure: BaseException | None = None
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(states._work(), name="rate batches")
+            try:
+                yield states
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                # The group would wrap it; whoever is inside wants their own error back.
+                failure = error
+            finally:
+                working.cancel()
+        if failure is not None:
+            raise failure
 
     async def take(self, charges: Sequence[Charge], *, hits: int) -> RateVerdict:
         """Judge and charge in one step. Raise `Unavailable` when too many wait."""
-        if len(self._queue.waiting) >= self._waiting_max:
+        if len(self._waiting) >= self._waiting_max:
             raise Unavailable("Too many requests wait for their limit to be checked.")
-        ask = _Ask(charges, hits)
-        self._queue.waiting.append(ask)
-        async with self._turn:
-            # Whoever had the turn before may have taken this request along.
-            while ask.verdict is None and ask.error is None:
-                await self._run_batch()
-        if ask.verdict is None:
-            raise Unavailable("The limit could not be checked.") from ask.error
-        return ask.verdict
+        ask = _Ask(charges, hits, asyncio.get_running_loop().create_future())
+        self._waiting.append(ask)
+        self._arrived.set()
+        return await ask.answer
 
     async def sweep(self, *, limit: int) -> int:
         """Delete at most `limit` keys whose pace has fully recovered; return how many."""
@@ -88,18 +91,36 @@ class PostgresRateStates:
             )
         return len(rows)
 
-    async def _run_batch(self) -> None:
-        batch = self._queue.waiting[: self._batch_max]
-        del self._queue.waiting[: self._batch_max]
+    async def _work(self) -> None:
+        batch: list[_Ask] = []
         try:
-            await self._judge(batch)
-        except BaseException as error:
-            for ask in batch:
-                ask.error = ask.error or error
-            if not isinstance(error, Exception):
-                raise
+            while True:
+                await self._arrived.wait()
+                batch = self._next_batch()
+                try:
+                    await self._judge(batch)
+                except Exception as error:  # noqa: BLE001 - told to whoever waits
+                    _refuse(batch, error)
+                    # Whatever it was, the next batch begins on another connection.
+                    await self._give_back()
+        finally:
+            _refuse([*batch, *self._waiting], None)
+            await self._give_back()
+
+    def _next_batch(self) -> list[_Ask]:
+        """Return those who still wait, at most `batch_max`."""
+        batch: list[_Ask] = []
+        while self._waiting and len(batch) < self._batch_max:
+            ask = self._waiting.popleft()
+            if not ask.answer.done():
+                batch.append(ask)
+        if not self._waiting:
+            self._arrived.clear()
+        return batch
 
     async def _judge(self, batch: Sequence[_Ask]) -> None:
+        if not batch:
+            return
         charges = [charge for ask in batch for charge in ask.charges]
         keys = sorted({charge.key for charge in charges})
         slot_of = {key: slot for slot, key in enumerate(keys, start=1)}
@@ -119,7 +140,9 @@ class PostgresRateStates:
             tats = met[start : start + len(ask.charges)]
             start += len(ask.charges)
             tats_by_key = {charge.key: tat for charge, tat in zip(ask.charges, tats, strict=True)}
-            ask.verdict, _ = judge(ask.charges, tats_us=tats_by_key, hits=ask.hits, now_us=now_us)
+            verdict, _ = judge(ask.charges, tats_us=tats_by_key, hits=ask.hits, now_us=now_us)
+            if not ask.answer.done():
+                ask.answer.set_result(verdict)
 
     async def _take(self, *values: object) -> list[int]:
         for _ in range(_SWEPT_MEANWHILE_TRIES):
@@ -132,10 +155,21 @@ class PostgresRateStates:
         raise Unavailable("The limits are being swept; try again.")
 
     async def _connection(self) -> Connection:
-        if self._conn is None or self._conn.is_closed():
-            await self.close()
+        if self._conn is None:
             self._conn = await self._loan.enter_async_context(self._db.acquire())
         return self._conn
+
+    async def _give_back(self) -> None:
+        self._conn = None
+        await self._loan.aclose()
+
+
+def _refuse(batch: Sequence[_Ask], error: Exception | None) -> None:
+    for ask in batch:
+        if not ask.answer.done():
+            refusal = Unavailable("The limit could not be checked.")
+            refusal.__cause__ = error
+            ask.answer.set_exception(refusal)
 
 
 def _micros(clock: Clock) -> int:

@@ -65,50 +65,64 @@ async def open_parts(
         passes=settings.argon2_passes,
         lanes=settings.argon2_lanes,
     )
+    passwords = Argon2Passwords(
+        cost, threads=settings.argon2_threads, waiting_max=settings.argon2_waiting_max
+    )
     async with open_database(settings, service="auth") as db:
         if wait_for_migrations:
             await wait_for_schema(db, COMPONENTS, timeout_s=settings.database_wait_s)
-        outbox = Outbox(source=SOURCE, clock=clock, new_id=new_id)
-        with Argon2Passwords(
-            cost, threads=settings.argon2_threads, waiting_max=settings.argon2_waiting_max
-        ) as passwords:
-            parts = Parts(
-                settings=settings,
-                db=db,
-                begin=begin_on(db, outbox=outbox),
-                outbox=outbox,
-                clock=clock,
-                new_id=new_id,
-                vault=vault,
-                ring=KeyRing(
-                    vault=vault,
-                    issuer=settings.token_issuer,
-                    audience=settings.token_audience,
-                    lifetime_s=settings.access_token_lifetime_s,
-                    new_id=new_id,
-                ),
-                passwords=passwords,
-                watcher=FlagWatcher(),
-                ended_sessions=EndedSessions(
-                    clock=clock,
-                    keep_s=settings.access_token_lifetime_s + settings.token_leeway_s,
-                    ids_max=settings.ended_sessions_max,
-                ),
-                policies=LoadedRatePolicies(db),
-                rates=PostgresRateStates(
-                    db,
-                    clock=clock,
-                    batch_max=settings.rate_batch_max,
-                    waiting_max=settings.rate_waiting_max,
-                ),
-                idempotency=PostgresIdempotency(db, clock=clock),
-            )
-            await rotate(parts)
-            await parts.policies.load()
-            try:
+        rates = PostgresRateStates.open(
+            db,
+            clock=clock,
+            batch_max=settings.rate_batch_max,
+            waiting_max=settings.rate_waiting_max,
+        )
+        async with rates as opened:
+            with passwords:
+                parts = _assemble(
+                    settings, db=db, clock=clock, vault=vault, passwords=passwords, rates=opened
+                )
+                await rotate(parts)
+                await parts.policies.load()
                 yield parts
-            finally:
-                await parts.rates.close()
+
+
+def _assemble(
+    settings: Settings,
+    *,
+    db: Database,
+    clock: Clock,
+    vault: Vault,
+    passwords: Argon2Passwords,
+    rates: PostgresRateStates,
+) -> Parts:
+    outbox = Outbox(source=SOURCE, clock=clock, new_id=new_id)
+    return Parts(
+        settings=settings,
+        db=db,
+        begin=begin_on(db, outbox=outbox),
+        outbox=outbox,
+        clock=clock,
+        new_id=new_id,
+        vault=vault,
+        ring=KeyRing(
+            vault=vault,
+            issuer=settings.token_issuer,
+            audience=settings.token_audience,
+            lifetime_s=settings.access_token_lifetime_s,
+            new_id=new_id,
+        ),
+        passwords=passwords,
+        watcher=FlagWatcher(),
+        ended_sessions=EndedSessions(
+            clock=clock,
+            keep_s=settings.access_token_lifetime_s + settings.token_leeway_s,
+            ids_max=settings.ended_sessions_max,
+        ),
+        policies=LoadedRatePolicies(db),
+        rates=rates,
+        idempotency=PostgresIdempotency(db, clock=clock),
+    )
 
 
 def make_listener(parts: Parts) -> Listener:
