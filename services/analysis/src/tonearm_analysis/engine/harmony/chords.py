@@ -7,6 +7,7 @@ own chord probabilities, and around them its pitches, roots and basses and the w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ Ints = npt.NDArray[np.int64]
 WEIGHTS: Final = "chord_weights"
 FLOOR: Final = 1e-4
 FEWEST_BEATS: Final = 4
+STRETCHES_AT_ONCE: Final = 1_024
 # Scales that bring each kind of evidence to about one.
 FAMILY_SCALE: Final = 4.0
 CHROMA_SCALE: Final = 6.0
@@ -78,7 +80,21 @@ def turned(measures: Doubles) -> Doubles:
 
 
 def log_probabilities(heard: HeardHarmony, edges: Ints) -> Doubles:
-    """Log-probability of each label in each stretch, shape (n, 25)."""
+    """Log-probability of each label in each stretch, shape (n, 25); some at a time, to stay small."""
+    parts = []
+    for start in range(0, len(edges) - 1, STRETCHES_AT_ONCE):
+        some = edges[start : start + STRETCHES_AT_ONCE + 1]
+        frames = slice(int(some[0]), int(some[-1]))
+        parts.append(_log_probabilities(_frames_of(heard, frames), some - some[0]))
+    return np.concatenate(parts)
+
+
+def _frames_of(heard: HeardHarmony, frames: slice) -> HeardHarmony:
+    names = (field.name for field in fields(heard) if field.name != "duration_s")
+    return replace(heard, **{name: getattr(heard, name)[frames] for name in names})
+
+
+def _log_probabilities(heard: HeardHarmony, edges: Ints) -> Doubles:
     weights: dict[str, Any] = read_numbers(WEIGHTS)
     measures, own = evidence(heard, edges)
     seen = turned(measures)
