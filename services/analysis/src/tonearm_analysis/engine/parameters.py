@@ -18,8 +18,8 @@ TEMPO_BPM_MAX = 400.0
 class Parameters:
     """How to analyse.
 
-    profile: `full` runs the neural stages; `fast` answers from signal processing alone, at
-    about a third of the time.
+    profile: `full` hears beats with all networks; `fast` with one of them, for less time and
+    slightly less certainty. The other stages are the same.
     tempo_range_bpm: tempi the caller prefers, (low, high) in 20-400; the candidates inside
     are ranked first, without a new analysis.
     """
