@@ -13,57 +13,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tonearm_eval.recipes.graph import Graph
 from tonearm_eval.recipes.torch_file import state_dict
 
-FEATURES, HIDDEN, OPSET = 272, 150, 17
+FEATURES, HIDDEN = 272, 150
 CREDIT = "BeatNet 1.1.3, Heydari, Cwitkowitz and Duan, CC BY 4.0; converted, values unchanged"
-
-
-class Graph:
-    """Collects the nodes and constants of one ONNX graph."""
-
-    def __init__(self) -> None:
-        self.onnx: Any = importlib.import_module("onnx")
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, name: str, values: npt.ArrayLike) -> str:
-        """Add a constant and return its name."""
-        array = np.ascontiguousarray(values)
-        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output and return the output's name."""
-        self.nodes.append(self.onnx.helper.make_node(op, inputs, [output], **attributes))
-        return output
-
-    def save(self, path: Path) -> None:
-        """Check the graph and write it."""
-        helper, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
-        graph = helper.make_graph(
-            self.nodes,
-            "beat_crnn",
-            [helper.make_tensor_value_info("features", kind, ["time", "stretch", FEATURES])],
-            [helper.make_tensor_value_info("probabilities", kind, ["time", "stretch", 3])],
-            self.constants,
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=8,
-            producer_name="tonearm",
-            doc_string=CREDIT,
-        )
-        self.onnx.checker.check_model(model)
-        self.onnx.save(model, str(path))
 
 
 def onnx_gates(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -130,7 +90,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for number in (1, 2, 3):
         path = args.out / f"beat_crnn_{number}.onnx"
-        build(state_dict(args.weights / f"model_{number}_weights.pt")).save(path)
+        build(state_dict(args.weights / f"model_{number}_weights.pt")).save(
+            path,
+            inputs={"features": ["time", "stretch", FEATURES]},
+            outputs={"probabilities": ["time", "stretch", 3]},
+            credit=CREDIT,
+        )
         print(hashlib.sha256(path.read_bytes()).hexdigest(), path.name)
 
 
