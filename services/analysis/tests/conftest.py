@@ -73,7 +73,9 @@ class FakeJobs:
         return self._state.results.get(key)
 
     async def add_outcome(self, key: ResultKey, outcome: Outcome, *, now: datetime) -> None:
-        self._state.results.setdefault(key, outcome)
+        known = self._state.results.get(key)
+        if known is None or not known.complete:
+            self._state.results[key] = outcome
 
     async def complete(self, job_id: str, *, now: datetime) -> bool:
         if not self._close(job_id, status="completed", finished_at=now):
@@ -166,6 +168,7 @@ class FakeAnalyzer:
         self.error: Exception | None = None
         self.parameters_error: Exception | None = None
         self.fails_after = 0
+        self.outcome = make_outcome()
 
     def canonical(self, parameters: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         if self.parameters_error is not None:
@@ -190,7 +193,7 @@ class FakeAnalyzer:
                 duration_s=0.5,
                 result={"value": 1, "curve": list(range(1000))},
             )
-        yield Finished(outcome=make_outcome())
+        yield Finished(outcome=self.outcome)
 
 
 def make_outcome() -> Outcome:

@@ -104,6 +104,17 @@ class TestJobs:
             assert await tx.jobs.find_outcome(job.key) == outcome
             assert await tx.jobs.find_outcome(replace(job.key, engine_version="2")) is None
 
+    async def test_a_complete_result_takes_the_place_of_an_incomplete_one(
+        self, begin: Begin, job: Job, outcome: Outcome
+    ) -> None:
+        async with begin() as tx:
+            await tx.jobs.add_outcome(job.key, replace(outcome, complete=False), now=LATER)
+        async with begin() as tx:
+            assert await tx.jobs.find_outcome(job.key) == replace(outcome, complete=False)
+            await tx.jobs.add_outcome(job.key, replace(outcome, result_id="r2"), now=LATER)
+        async with begin() as tx:
+            assert await tx.jobs.find_outcome(job.key) == replace(outcome, result_id="r2")
+
     async def test_a_shared_result_outlives_one_of_its_recordings(
         self, begin: Begin, job: Job, outcome: Outcome
     ) -> None:

@@ -72,6 +72,7 @@ def _answer(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "result": result.model_dump(mode="json"),
         "summary": result.summary().model_dump(mode="json"),
         "engine_duration_s": sum(stage.duration_s for stage in stages),
+        "complete": all(stage.error is None for stage in stages),
     }
 
 

@@ -124,7 +124,7 @@ class PostgresJobs:
         """Return the stored result for *key*."""
         row = await self._conn.fetchrow(
             """
-            SELECT result_id, result, summary, engine_duration_s FROM results
+            SELECT result_id, result, summary, engine_duration_s, complete FROM results
             WHERE content_sha256 = $1 AND engine_version = $2 AND parameters_sha256 = $3
             """,
             key.content_sha256,
@@ -138,15 +138,21 @@ class PostgresJobs:
             result=row["result"],
             summary=row["summary"],
             engine_duration_s=row["engine_duration_s"],
+            complete=row["complete"],
         )
 
     async def add_outcome(self, key: ResultKey, outcome: Outcome, *, now: datetime) -> None:
-        """Store a result; the first one for a key stays."""
+        """Store a result; the first complete one for a key stays."""
         await self._conn.execute(
             """
             INSERT INTO results (content_sha256, engine_version, parameters_sha256, result_id,
-                                 engine_duration_s, summary, result, stored_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+                                 engine_duration_s, summary, result, stored_at, complete)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (content_sha256, engine_version, parameters_sha256) DO UPDATE
+               SET result_id = excluded.result_id, summary = excluded.summary,
+                   engine_duration_s = excluded.engine_duration_s, result = excluded.result,
+                   stored_at = excluded.stored_at, complete = excluded.complete
+             WHERE NOT results.complete
             """,
             key.content_sha256,
             key.engine_version,
@@ -156,6 +162,7 @@ class PostgresJobs:
             outcome.summary,
             outcome.result,
             now,
+            outcome.complete,
         )
 
     async def complete(self, job_id: str, *, now: datetime) -> bool:

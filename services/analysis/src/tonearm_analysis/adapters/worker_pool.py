@@ -217,5 +217,6 @@ def _to_step(message: dict[str, Any]) -> Stage | Finished:
             result=message["result"],
             summary=message["summary"],
             engine_duration_s=message["engine_duration_s"],
+            complete=message["complete"],
         )
     )

@@ -62,12 +62,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A whole result, ready to be stored."""
+    """A whole result, ready to be stored.
+
+    `complete` is False when a stage failed: the result is shown, and the next upload of the same
+    bytes is analysed anew.
+    """
 
     result_id: str
     result: Mapping[str, JsonValue]
     summary: Mapping[str, JsonValue]
     engine_duration_s: float
+    complete: bool = True
 
 
 def hash_parameters(parameters: Mapping[str, JsonValue]) -> str:

@@ -154,7 +154,7 @@ async def _tell(job: Job, stage: Stage, *, begin: Begin, items_max: int) -> None
 async def _complete_from_store(job: Job, *, begin: Begin, clock: Clock) -> bool:
     async with begin() as tx:
         outcome = await tx.jobs.find_outcome(job.key)
-    if outcome is None:
+    if outcome is None or not outcome.complete:
         return False
     await _complete(job, outcome, cached=True, begin=begin, clock=clock)
     return True

@@ -37,7 +37,7 @@ class Jobs(Protocol):
         ...
 
     async def add_outcome(self, key: ResultKey, outcome: Outcome, *, now: datetime) -> None:
-        """Store a result; the first one for a key stays."""
+        """Store a result; the first complete one for a key stays."""
         ...
 
     async def complete(self, job_id: str, *, now: datetime) -> bool:

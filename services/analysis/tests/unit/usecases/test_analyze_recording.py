@@ -84,6 +84,16 @@ async def test_equal_bytes_are_analysed_once(
     assert (last.account_id, last.cached) == ("bert", True)
 
 
+async def test_a_result_with_a_failed_stage_does_not_answer_the_next_upload(
+    analyze: Analyze, store: Any, analyzer: Any, request_: AnalyzeRecording
+) -> None:
+    analyzer.outcome = replace(analyzer.outcome, complete=False)
+    await analyze(request_)
+    await analyze(replace(request_, job_id="j2", audio_id="a2"))
+
+    assert analyzer.runs == 2
+
+
 async def test_a_crash_in_the_middle_repeats_no_stage(
     analyze: Analyze, store: Any, analyzer: Any, request_: AnalyzeRecording
 ) -> None:
