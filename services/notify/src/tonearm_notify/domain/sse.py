@@ -39,9 +39,13 @@ def from_cursor(channels: Sequence[str], cursor: str) -> dict[str, Position]:
     return positions
 
 
-def opening(cursor: str, *, retry_ms: int) -> str:
-    """Return the first block: how soon to come back, and from where."""
-    return f"retry: {retry_ms}\nid: {cursor}\n\n"
+def opening(cursor: str, channels: Sequence[str], *, retry_ms: int) -> str:
+    """Return the first block: how soon to come back, and from where.
+
+    It is an event with data, because not every reader keeps the id of a block without.
+    """
+    told = dumps({"channels": sorted(channels)})
+    return f"retry: {retry_ms}\nevent: connected\nid: {cursor}\ndata: {told}\n\n"
 
 
 def message(cursor: str, body: str) -> str:

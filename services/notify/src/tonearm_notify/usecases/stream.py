@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from tonearm_notify.domain import codes, sse
@@ -139,7 +140,9 @@ class Streams:
         stream = EventStream(
             self._new_id(), identity, channels, queue_bytes_max=self._options.queue_bytes_max
         )
-        return self._run(stream, identity, sse.from_cursor(channels, cursor))
+        blocks = self._run(stream, identity, sse.from_cursor(channels, cursor))
+        # Follow first, answer then: who sees the stream open hears all that comes after.
+        return _continue(await anext(blocks), blocks)
 
     async def _turn_away(self) -> AsyncIterator[str]:
         end = codes.SHUTDOWN
@@ -147,7 +150,7 @@ class Streams:
 
     async def _run(
         self, stream: EventStream, identity: Identity, since: dict[str, Position]
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         self._hub.enter(stream, identity.account_id)
         self._open.add(stream)
         loop = asyncio.get_running_loop()
@@ -158,7 +161,7 @@ class Streams:
                 expiry = loop.call_later(left_s, stream.close, codes.CONNECTION_EXPIRED)
             start = await self._join(stream, since)
             cursor = sse.to_cursor(stream.channels, start)
-            yield sse.opening(cursor, retry_ms=self._options.retry_ms)
+            yield sse.opening(cursor, stream.channels, retry_ms=self._options.retry_ms)
             async for block in stream.blocks(keep_alive_s=self._options.keep_alive_s):
                 yield block
             end = stream.end or codes.CLOSED
@@ -199,3 +202,10 @@ class Streams:
         self._is_draining = True
         for stream in list(self._open):
             stream.close(codes.SHUTDOWN)
+
+
+async def _continue(first: str, rest: AsyncGenerator[str, None]) -> AsyncIterator[str]:
+    async with aclosing(rest):
+        yield first
+        async for block in rest:
+            yield block
