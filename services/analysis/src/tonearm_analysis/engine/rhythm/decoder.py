@@ -150,7 +150,7 @@ def decode(
         came = ended[start:stop][:, states.previous][:, :, moves.source]
         came += moves.cost
         choice = came.argmax(axis=-1)
-        value = np.take_along_axis(came, choice[..., None], axis=-1)[..., 0]
+        value = came.max(axis=-1)
         back[start:stop] = choice
         if start <= lead:  # only a beat that runs when the sound starts may be the first
             when = np.arange(start, stop)[:, None, None]

@@ -23,7 +23,8 @@ Doubles = npt.NDArray[np.float64]
 
 SEARCH_BPM: Final = (55.0, 215.0)
 READING_BPM: Final = (45.0, 230.0)
-RATIOS: Final = (2.0, 1 / 2, 3 / 2, 2 / 3, 3.0, 1 / 3, 4 / 3, 3 / 4)
+# Of 720 clips none had its tempo at three times, 4:3 or 3:4 of the first choice.
+RATIOS: Final = (2.0, 1 / 2, 3 / 2, 2 / 3, 1 / 3)
 LENGTH_SLACK: Final = 0.06
 FEWEST_BEATS: Final = 4
 WEIGHTS: Final = "rhythm_weights"
