@@ -64,7 +64,7 @@ def prepare(settings: LocalSettings) -> None:
     if java_home == settings.java_home or _has_base_archive(java_home):
         return
     subprocess.run(  # noqa: S603 - the runtime chosen above
-        [str(java_home / "bin" / "java"), "-Xshare:dump"],
+        [str(java_home / "bin" / "java"), "-XX:-UsePerfData", "-Xshare:dump"],
         capture_output=True,
         timeout=_DUMP_S,
         check=False,
