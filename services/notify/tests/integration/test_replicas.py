@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import time
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -141,8 +143,18 @@ class Hasty(WSListener):
             self.entered.set_result(None)
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Both ends of all connections are in this process; a shell's usual limit is a thousand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 16_384 if hard == resource.RLIM_INFINITY else min(16_384, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_two_thousand_clients_come_back_no_faster_than_the_stated_rate(
-    start_notify: Any, tokens: Any
+    start_notify: Any, tokens: Any, many_files: None
 ) -> None:
     count, rate = 2_000, 400.0
     token = tokens.make("anna")
