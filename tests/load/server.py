@@ -26,6 +26,7 @@ from tonearm_kit.lifecycle import run_service
 from tonearm_kit.migrations import migrate
 from tonearm_kit.settings import load
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
+from tonearm_kit.wiring import open_database
 from tonearm_notify import bootstrap
 from tonearm_notify.adapters.sender import open_client
 from tonearm_notify.settings import NotifySettings
@@ -80,7 +81,7 @@ async def serve(stop: asyncio.Event) -> None:
     settings = load(NotifySettings)
     token, keys = make_token(settings)
     verifier = TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience)
-    async with bootstrap.open_database(settings) as db, open_client() as client:
+    async with open_database(settings, service="notify") as db, open_client() as client:
         await migrate(db, bootstrap.COMPONENTS)
         async with db.acquire() as conn:
             await conn.execute(

@@ -27,6 +27,7 @@ from tonearm_kit.ids import new_id
 from tonearm_kit.testing.plugin import MakeDatabase
 from tonearm_kit.testing.postgres import SCHEMA
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
+from tonearm_kit.wiring import open_database
 from tonearm_notify import bootstrap
 from tonearm_notify.adapters.notifications import PostgresNotifications
 from tonearm_notify.adapters.postgres import PostgresStore
@@ -127,7 +128,7 @@ def start_notify(notify_database: str, tokens: Tokens) -> StartNotify:
         }
         settings = NotifySettings(**{**defaults, **fields})
         async with AsyncExitStack() as stack:
-            db = await stack.enter_async_context(bootstrap.open_database(settings))
+            db = await stack.enter_async_context(open_database(settings, service="notify"))
             client = await stack.enter_async_context(open_client())
             house = bootstrap.build(settings, db, tokens.verifier(), client)
             stop = asyncio.Event()

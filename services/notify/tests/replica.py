@@ -13,6 +13,7 @@ from pathlib import Path
 from tonearm_kit import logs
 from tonearm_kit.lifecycle import run_service
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
+from tonearm_kit.wiring import open_database
 from tonearm_notify import bootstrap
 from tonearm_notify.adapters.sender import open_client
 from tonearm_notify.settings import NotifySettings
@@ -24,7 +25,7 @@ async def replica(stop: asyncio.Event) -> None:
     verifier = TokenVerifier(
         keys, issuer=settings.token_issuer, audience=settings.token_audience, leeway_s=0
     )
-    async with bootstrap.open_database(settings) as db, open_client() as client:
+    async with open_database(settings, service="notify") as db, open_client() as client:
         house = bootstrap.build(settings, db, verifier, client)
         await bootstrap.serve_pushes(settings, house, stop)
 

@@ -8,7 +8,6 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +27,7 @@ from tonearm_kit.kafka import ConsumerRunner
 from tonearm_kit.lifecycle import every, keep_running
 from tonearm_kit.migrations import KIT, migrate, wait_for_schema
 from tonearm_kit.tokens import TokenVerifier
+from tonearm_kit.wiring import open_database, token_verifier
 from tonearm_notify.adapters.broker import PostgresBroker
 from tonearm_notify.adapters.credentials import TokenCredentials
 from tonearm_notify.adapters.notifications import PostgresNotifications
@@ -61,22 +61,9 @@ VERSION = version("tonearm-notify")
 _clock = SystemClock()
 
 
-def open_database(settings: NotifySettings) -> AbstractAsyncContextManager[Database]:
-    """Return the pool as a context manager."""
-    return Database.open(
-        settings.database_url,
-        schema=settings.database_schema,
-        size_max=settings.database_pool_size_max,
-        statement_timeout_s=settings.database_statement_timeout_s,
-        lock_timeout_s=settings.database_lock_timeout_s,
-        wait_s=settings.database_wait_s,
-        application_name="tonearm-notify",
-    )
-
-
 async def migrate_schema(settings: NotifySettings) -> list[str]:
     """Apply what the schema lacks."""
-    async with open_database(settings) as db:
+    async with open_database(settings, service="notify") as db:
         return await migrate(db, COMPONENTS)
 
 
@@ -296,14 +283,9 @@ def _socket_options(settings: NotifySettings) -> WebSocketOptions:
 
 async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
     """Run until `stop`, then drain: sockets are told to reconnect before deliveries end."""
-    async with open_database(settings) as db, open_client() as client:
+    async with open_database(settings, service="notify") as db, open_client() as client:
         await wait_for_schema(db, COMPONENTS, timeout_s=settings.database_wait_s)
-        verifier = TokenVerifier(
-            settings.jwks_url,
-            issuer=settings.token_issuer,
-            audience=settings.token_audience,
-            leeway_s=settings.token_leeway_s,
-        )
+        verifier = token_verifier(settings)
         house = build(settings, db, verifier, client)
         settle_memory()
         async with asyncio.TaskGroup() as tasks:
