@@ -120,10 +120,16 @@ class Api:
         return credentials
 
     async def call(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the JSON answer of a request in the account's name; {} for an empty one."""
-        response = await self._authorised(method, path, params=params)
+        headers = await self._authorization()
+        response = await self._request(method, path, params=params, json=json, headers=headers)
         return dict(response.json()) if response.content else {}
 
     async def upload(self, path: Path, *, sent: Callable[[int], None]) -> dict[str, Any]:
@@ -179,13 +185,12 @@ class Api:
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Callable[[], AsyncIterator[bytes]] | None = None,
     ) -> httpx.Response:
         all_headers = {**(headers or {}), **await self._authorization()}
         return await self._request(
-            method, path, params=params, headers=all_headers, content=body() if body else None
+            method, path, headers=all_headers, content=body() if body else None
         )
 
     async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:

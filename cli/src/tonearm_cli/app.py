@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tonearm_cli.commands import account, analyze, compare, library, operate
+from tonearm_cli.commands import account, analyze, announce, compare, library, operate
 
 _HERE, _THERE, _YOU = "On this machine", "On a server", "Your account"
 _OPERATE = "For operators"
@@ -37,6 +37,7 @@ def make_app() -> typer.Typer:
     app.command(rich_help_panel=_YOU)(account.login)
     app.command(rich_help_panel=_YOU)(account.logout)
     app.command(rich_help_panel=_YOU)(account.whoami)
+    app.command(rich_help_panel=_OPERATE)(announce.announce)
     app.command(rich_help_panel=_OPERATE, context_settings=operate.PASS_ON)(operate.dlq)
     app.command(rich_help_panel=_OPERATE, context_settings=operate.PASS_ON)(operate.replay)
     return app

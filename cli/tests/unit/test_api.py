@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +182,15 @@ async def test_logging_out_forgets_even_when_the_server_is_away(tmp_path: Path) 
         with pytest.raises(Unreachable):
             await api.log_out()
     assert kept.find(SERVER) is None
+
+
+async def test_a_call_carries_what_it_is_given(tmp_path: Path) -> None:
+    server = Server(httpx.Response(201, json={"id": "n"}))
+    async with Api.open(
+        SERVER, kept=kept_in(tmp_path), transport=httpx.MockTransport(server)
+    ) as api:
+        notice = {"kind": "info", "message": "Hello."}
+        assert await api.call("POST", "/v1/admin/notices", json=notice) == {"id": "n"}
+    [request] = server.requests
+    assert request.headers["authorization"] == "Bearer old"
+    assert json.loads(server.bodies[0]) == notice

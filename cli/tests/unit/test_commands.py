@@ -49,6 +49,8 @@ def tonearm(
         ("dlq",),
         ("dlq", "redrive", "--odd"),
         ("replay",),
+        ("announce",),
+        ("announce", "--kind", "gossip", "Hello."),
     ],
 )
 def test_wrong_usage_is_2(words: tuple[str, ...], tmp_path: Path) -> None:

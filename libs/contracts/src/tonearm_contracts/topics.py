@@ -23,6 +23,7 @@ class Topic:
 
 AUTH_ACCOUNT = Topic(name="auth.account.v1", partitions=6, retention_s=30 * DAY_S)
 AUTH_FLAGS = Topic(name="auth.flags.v1", partitions=1, retention_s=30 * DAY_S)
+AUTH_NOTICES = Topic(name="auth.notices.v1", partitions=1, retention_s=30 * DAY_S)
 INGEST_AUDIO = Topic(name="ingest.audio.v1", partitions=6, retention_s=30 * DAY_S)
 ANALYSIS_REQUEST = Topic(name="analysis.request.v1", partitions=6, retention_s=7 * DAY_S)
 ANALYSIS_REQUEST_PRIORITY = Topic(
@@ -33,6 +34,7 @@ ANALYSIS_JOB = Topic(name="analysis.job.v1", partitions=6, retention_s=30 * DAY_
 ALL: tuple[Topic, ...] = (
     AUTH_ACCOUNT,
     AUTH_FLAGS,
+    AUTH_NOTICES,
     INGEST_AUDIO,
     ANALYSIS_REQUEST,
     ANALYSIS_REQUEST_PRIORITY,

@@ -22,6 +22,7 @@ from tonearm_contracts.events.job import (
     AnalysisStarted,
     AnalysisSummary,
 )
+from tonearm_contracts.events.notice import NoticeAnnounced
 
 ALL: tuple[type[EventData], ...] = (
     AccountRegistered,
@@ -29,6 +30,7 @@ ALL: tuple[type[EventData], ...] = (
     SessionRevoked,
     AccountDeleted,
     FlagChanged,
+    NoticeAnnounced,
     AudioUploaded,
     AudioUpdated,
     AudioDeleted,
@@ -56,5 +58,6 @@ __all__ = [
     "AudioUploaded",
     "EntitlementsChanged",
     "FlagChanged",
+    "NoticeAnnounced",
     "SessionRevoked",
 ]

@@ -25,9 +25,11 @@ from tonearm_auth.entrypoints import (
     http_auth,
     http_dead_letters,
     http_keys,
+    http_notices,
     http_ofrep,
 )
 from tonearm_auth.usecases import administer, browse, reserve_quota, sessions
+from tonearm_auth.usecases.announce_notice import announce_notice
 from tonearm_auth.usecases.caller import Caller, load_superuser
 from tonearm_auth.usecases.change_password import change_password
 from tonearm_auth.usecases.check_rate import throttle_login
@@ -57,6 +59,7 @@ def make_app(parts: Parts) -> FastAPI:
         routers=[
             http_auth.routes(make_auth_door(parts)),
             http_admin.routes(make_admin_door(parts)),
+            http_notices.routes(make_notice_door(parts)),
             http_dead_letters.routes(make_dead_letter_door(parts)),
             http_ofrep.routes(
                 evaluate_one=partial(evaluate_flag, begin=parts.begin),
@@ -169,6 +172,17 @@ def make_admin_door(parts: Parts) -> http_admin.AdminDoor:
         get_account=partial(browse.get_account, begin=begin, clock=clock),
         change_account=partial(administer.change_account, begin=begin, clock=clock, new_id=ids),
         list_audit=partial(browse.list_audit, begin=begin, clock=clock),
+    )
+
+
+def make_notice_door(parts: Parts) -> http_notices.NoticeDoor:
+    """Return the use case behind `/v1/admin/notices`."""
+    return http_notices.NoticeDoor(
+        announce=partial(
+            announce_notice, begin=parts.begin, clock=parts.clock, new_id=parts.new_id
+        ),
+        complete=partial(_complete, parts),
+        idempotency=parts.idempotency,
     )
 
 

@@ -129,3 +129,9 @@ class KeyEncryptionFailed(AppError):
     """A stored signing key cannot be opened with the configured encryption key."""
 
     code, kind = "key_encryption_failed", Kind.INTERNAL
+
+
+class NoticePeriodInvalid(AppError):
+    """A notice's end must come after its beginning."""
+
+    code, kind = "notice_period_invalid", Kind.INVALID

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from tonearm_auth.domain.account import Account, Plan
 from tonearm_auth.domain.flag import Audience, Flag
+from tonearm_auth.domain.notice import Notice, NoticeKind
 from tonearm_auth.domain.session import Session
 from tonearm_auth.entrypoints.usage import UsageLine
 from tonearm_auth.usecases.ports import AuditEntry
@@ -206,3 +207,24 @@ class AuditList(View):
 
     items: list[AuditView]
     next_before: str | None
+
+
+class NoticeView(View):
+    """What was told to everybody."""
+
+    id: Id
+    kind: NoticeKind
+    message: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+
+    @classmethod
+    def of(cls, notice: Notice) -> Self:
+        """Return the view of a notice."""
+        return cls(
+            id=notice.id,
+            kind=notice.kind,
+            message=notice.message,
+            starts_at=notice.starts_at,
+            ends_at=notice.ends_at,
+        )

@@ -88,6 +88,8 @@ def for_event(type_: str, payload: Mapping[str, object]) -> tuple[str, ...]:
         whose = payload.get("account_id")
         return (account(whose),) if isinstance(whose, str) else (FLAGS,)
     aggregate = type_.removeprefix("tonearm.").partition(".")[0]
+    if aggregate == "notice":
+        return (SYSTEM,)
     if aggregate not in ("account", "audio", "analysis"):
         return ()
     if type_ == "tonearm.analysis.requested.v1":

@@ -15,6 +15,7 @@ GROUP: Final = "notify.record"
 TOPICS: Final = (
     topics.AUTH_ACCOUNT.name,
     topics.AUTH_FLAGS.name,
+    topics.AUTH_NOTICES.name,
     topics.INGEST_AUDIO.name,
     topics.ANALYSIS_JOB.name,
 )

@@ -21,6 +21,7 @@ PUBLISHED_TYPES: Final = (
     "tonearm.account.session_revoked.v1",
     "tonearm.account.deleted.v1",
     "tonearm.flag.changed.v1",
+    "tonearm.notice.announced.v1",
     "tonearm.audio.uploaded.v1",
     "tonearm.audio.updated.v1",
     "tonearm.audio.deleted.v1",

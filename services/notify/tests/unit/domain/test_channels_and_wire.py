@@ -48,6 +48,7 @@ def test_events_go_to_the_person_and_the_recording() -> None:
     assert channels.for_event("tonearm.account.deleted.v1", {"account_id": "a"}) == ("account:#a",)
     assert channels.for_event("tonearm.flag.changed.v1", {"account_id": None}) == ("flags",)
     assert channels.for_event("tonearm.flag.changed.v1", {"account_id": "a"}) == ("account:#a",)
+    assert channels.for_event("tonearm.notice.announced.v1", {"notice_id": "n"}) == ("system",)
 
 
 def test_internal_events_go_nowhere() -> None:
