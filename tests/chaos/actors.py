@@ -119,18 +119,22 @@ class ChaosDatabase(Database):
     fuses: Fuses
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Connection]:
+    async def begin_with(self, statement: str) -> AsyncIterator[tuple[Connection, str]]:
         self.fuses.pass_point("consumer.begun")
-        async with super().begin() as conn:
-            yield conn
+        async with super().begin_with(statement) as (conn, status):
+            yield conn, status
         self.fuses.pass_point("consumer.committed")
 
 
 class NoInbox(PostgresInbox):
     """Mutation: everything is new."""
 
-    async def first_time(self, conn: Connection, *, group: str, event_id: str, source: str) -> bool:
-        return True
+    @asynccontextmanager
+    async def begin(
+        self, db: Database, *, group: str, event_id: str, source: str
+    ) -> AsyncIterator[tuple[Connection, bool]]:
+        async with db.begin() as conn:
+            yield conn, True
 
     async def first_times(
         self, conn: Connection, *, group: str, events: Sequence[tuple[str, str]]

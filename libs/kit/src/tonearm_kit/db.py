@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
+from asyncpg.pool import PoolConnectionHolder, PoolConnectionProxy
 from pydantic import SecretStr
 
 from tonearm_kit.backoff import Backoff
@@ -22,9 +22,11 @@ from tonearm_kit.logs import get_logger
 
 if TYPE_CHECKING:
     Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+    Holder: TypeAlias = "PoolConnectionHolder[asyncpg.Record]"
     Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 else:
     Connection = PoolConnectionProxy
+    Holder = PoolConnectionHolder
     Pool = asyncpg.Pool
 
 NOT_READY = (
@@ -53,8 +55,10 @@ _OUTAGES = (
 )
 
 _ACQUIRE_TIMEOUT_S = 10.0
+_RELEASE_TIMEOUT_S = 10.0
 
-_ACQUIRE_S = 10.0
+_IDLE_S_MAX = 300.0
+"""A connection that nobody used for so long is replaced: something in between may have cut it."""
 
 log = get_logger(__name__)
 
@@ -68,6 +72,11 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error)
     return isinstance(error, _OUTAGES)
+
+
+def literal(text: str) -> str:
+    """Return an SQL expression for `text`, safe whatever is in it: it is spelled in hex digits."""
+    return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
 
 
 def _encode_json(value: object) -> str:
@@ -96,36 +105,19 @@ async def _connect_when_ready(wait_s: float, **options: Any) -> Pool:
         await asyncio.sleep(delay_s)
 
 
-class _Reset:
-    """Cleans a connection's session when it comes back, unless it only ran a transaction.
+class Database:
+    """The pool of one process.
 
-    Transactions clean up after themselves, and the round trip would be a fifth of a small one.
+    A connection that ran a transaction to its end is kept for the next borrower: transactions
+    clean up after themselves, and giving it to the driver's pool and back, which resets its
+    session, would be a quarter of what a small transaction costs. Any other goes back at once.
     """
 
-    def __init__(self) -> None:
-        self._clean_pids: set[int] = set()
-
-    def skip_once(self, conn: Connection) -> None:
-        """Leave this connection's session as it is when it comes back next."""
-        self._clean_pids.add(conn.get_server_pid())
-
-    async def __call__(self, conn: asyncpg.Connection[asyncpg.Record]) -> None:
-        pid = conn.get_server_pid()
-        if pid in self._clean_pids:
-            self._clean_pids.discard(pid)
-            return
-        query = conn.get_reset_query()
-        if query:
-            await conn.execute(query)
-
-
-class Database:
-    """The pool of one process."""
-
-    def __init__(self, pool: Pool, *, schema: str, reset: _Reset | None = None) -> None:
+    def __init__(self, pool: Pool, *, schema: str) -> None:
         self._pool = pool
         self.schema = schema
-        self._reset = reset or _Reset()
+        self._turns = asyncio.Semaphore(pool.get_max_size())
+        self._kept: list[tuple[Holder, TracedConnection, float]] = []
 
     @classmethod
     @asynccontextmanager
@@ -137,15 +129,16 @@ class Database:
         size_max: int = 8,
         statement_timeout_s: float = 30.0,
         lock_timeout_s: float = 5.0,
+        idle_in_transaction_timeout_s: float = 20.0,
         wait_s: float = 60.0,
         application_name: str = "tonearm",
     ) -> AsyncIterator[Database]:
         """Open the pool, waiting up to `wait_s` seconds for Postgres; close it on leaving.
 
-        Raises the last connection error when Postgres does not come, `SchemaMissing` when it
+        idle_in_transaction_timeout_s: a transaction that sends nothing for so long is rolled
+        back, so that a process that froze in one holds nobody up for longer. Raises the last connection error when Postgres does not come, `SchemaMissing` when it
         lacks the schema. Leaving waits up to 10 s for borrowed connections, then cuts them.
         """
-        reset = _Reset()
         pool = await _connect_when_ready(
             wait_s,
             dsn=url.get_secret_value() if isinstance(url, SecretStr) else url,
@@ -155,22 +148,24 @@ class Database:
             timeout=10.0,
             connection_class=TracedConnection,
             init=_prepare,
-            reset=reset,
             server_settings={
                 "application_name": application_name,
                 "search_path": f'"{schema}", public',
                 "statement_timeout": str(int(statement_timeout_s * 1000)),
                 "lock_timeout": str(int(lock_timeout_s * 1000)),
-                "idle_in_transaction_session_timeout": "120000",
+                "idle_in_transaction_session_timeout": str(
+                    int(idle_in_transaction_timeout_s * 1000)
+                ),
                 "timezone": "UTC",
             },
         )
+        db = cls(pool, schema=schema)
         try:
             if await pool.fetchval("SELECT current_schema()") != schema:
                 raise SchemaMissing(f"schema {schema!r} is missing or closed to this role")
-            yield cls(pool, schema=schema, reset=reset)
+            yield db
         finally:
-            await _close(pool)
+            await db._close()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Connection]:
@@ -178,10 +173,26 @@ class Database:
 
         Raises `DatabaseAway` when no connection is to be had.
         """
-        async with self.acquire() as conn:
+        async with self.begin_with("") as (conn, _):
+            yield conn
+
+    @asynccontextmanager
+    async def begin_with(self, statement: str) -> AsyncIterator[tuple[Connection, str]]:
+        """Run one transaction as `begin` does; `statement` and BEGIN share a round trip.
+
+        Yields the statement's status, such as `INSERT 0 1`, with the connection. It has no
+        parameters, so its values are part of its text: `literal` makes them safe.
+        """
+        conn = await self._take()
+        try:
+            driver = cast("TracedConnection", cast("Any", conn)._con)
+            driver.send_with_begin(statement)
             async with conn.transaction():
-                yield conn
-            self._reset.skip_once(conn)
+                yield conn, driver.status_with_begin
+        except BaseException:
+            await self._release(conn)  # the driver looks at it before anybody else gets it
+            raise
+        self._keep(conn)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
@@ -189,14 +200,60 @@ class Database:
 
         Raises `DatabaseAway` when no connection is to be had within 10 s.
         """
-        try:
-            conn = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
-        except NOT_READY as error:
-            raise DatabaseAway(f"no connection to Postgres: {type(error).__name__}") from error
+        conn = await self._take()
         try:
             yield conn
         finally:
-            await self._pool.release(conn)
+            await self._release(conn)
+
+    async def _take(self) -> Connection:
+        if self._turns.locked():
+            try:
+                async with asyncio.timeout(_ACQUIRE_TIMEOUT_S):
+                    await self._turns.acquire()
+            except TimeoutError as error:
+                raise DatabaseAway("every connection to Postgres is in use") from error
+        else:
+            await self._turns.acquire()
+        try:
+            return await self._kept_one() or await self._pool.acquire()
+        except BaseException as error:
+            self._turns.release()
+            if isinstance(error, NOT_READY):
+                raise DatabaseAway(f"no connection to Postgres: {type(error).__name__}") from error
+            raise
+
+    def _keep(self, conn: Connection) -> None:
+        holder = conn._holder
+        # As after a release, what the borrower still holds is dead from now on.
+        driver = cast("TracedConnection", cast("Any", conn)._detach())
+        self._kept.append((holder, driver, asyncio.get_running_loop().time()))
+        self._turns.release()
+
+    async def _kept_one(self) -> Connection | None:
+        while self._kept:
+            holder, driver, since_s = self._kept.pop()
+            is_fresh = asyncio.get_running_loop().time() - since_s < _IDLE_S_MAX
+            if is_fresh and not driver.is_closed():
+                return _lent(holder, driver)
+            driver.terminate()  # and thereby goes back to the pool
+        return None
+
+    async def _release(self, conn: Connection) -> None:
+        try:
+            await self._pool.release(conn, timeout=_RELEASE_TIMEOUT_S)
+        finally:
+            self._turns.release()
+
+    async def _close(self) -> None:
+        while (conn := await self._kept_one()) is not None:
+            await self._pool.release(conn, timeout=_RELEASE_TIMEOUT_S)
+        try:
+            async with asyncio.timeout(10.0):
+                await self._pool.close()
+        except TimeoutError:
+            log.warning("connections were still in use at the end", open=self._pool.get_size())
+            self._pool.terminate()
 
     async def ping(self) -> None:
         """Ask Postgres for a sign of life; for readiness checks."""
@@ -204,10 +261,7 @@ class Database:
             await conn.fetchval("SELECT 1")
 
 
-async def _close(pool: Pool) -> None:
-    try:
-        async with asyncio.timeout(10.0):
-            await pool.close()
-    except TimeoutError:
-        log.warning("connections were still in use at the end", open=pool.get_size())
-        pool.terminate()
+def _lent(holder: Holder, driver: TracedConnection) -> Connection:
+    conn = Connection(holder, driver)
+    cast("Any", holder)._proxy = conn
+    return conn

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import asyncpg
 from opentelemetry import trace
@@ -53,6 +52,9 @@ def summarize(query: str) -> tuple[str, str | None]:
 _CONTROL = frozenset({"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"})
 """Statements that frame others; seeing each of them would triple what a transaction costs."""
 
+_BEGIN = "BEGIN;"
+"""How the driver begins a transaction."""
+
 _RESET_START = "SELECT pg_advisory_unlock_all()"
 """How the driver cleans a connection that comes back to the pool."""
 
@@ -60,92 +62,132 @@ _QUIET_TABLES = frozenset({"inbox"})
 """Tables whose statements are part of another span: the inbox belongs to `process`."""
 
 
+class _Known(NamedTuple):
+    """What is told about a statement; made once for each, never changed."""
+
+    span_name: str
+    metric: dict[str, str]
+    span: dict[str, str]
+
+
 @lru_cache(maxsize=2048)
-def _is_quiet(query: str) -> bool:
+def _known_of(query: str, database: str) -> _Known | None:
+    """Return what is told about a statement, None for one that is not worth telling."""
     operation, table = summarize(query)
     is_cleaning = query.startswith(_RESET_START)
-    return operation.rstrip(";") in _CONTROL or table in _QUIET_TABLES or is_cleaning
-
-
-@lru_cache(maxsize=2048)
-def _attributes(query: str, database: str) -> tuple[str, dict[str, str], dict[str, str]]:
-    """Return the span's name, the metric's attributes and the span's; do not change them."""
-    operation, table = summarize(query)
+    if operation.rstrip(";") in _CONTROL or table in _QUIET_TABLES or is_cleaning:
+        return None
     summary = f"{operation} {table}" if table else operation
-    shared = {semconv.DB_SYSTEM_NAME: "postgresql", semconv.DB_OPERATION_NAME: operation}
+    metric = {semconv.DB_SYSTEM_NAME: "postgresql", semconv.DB_OPERATION_NAME: operation}
     if table:
-        shared[semconv.DB_COLLECTION_NAME] = table
-    own = {
-        **shared,
+        metric[semconv.DB_COLLECTION_NAME] = table
+    span = {
+        **metric,
         semconv.DB_NAMESPACE: database,
         semconv.DB_QUERY_SUMMARY: summary,
         semconv.DB_QUERY_TEXT: query[:_TEXT_LENGTH_MAX],
     }
-    return summary, shared, own
+    return _Known(summary, metric, span)
 
 
-@contextmanager
-def _statement(query: str, database: str) -> Iterator[None]:
-    if _is_quiet(query):
-        yield
-        return
-    summary, shared, own = _attributes(query, database)
-    started = time.perf_counter()
-    failure: dict[str, str] = {}
-    span: trace.Span = trace.INVALID_SPAN
-    if trace.get_current_span().is_recording():
-        span = _tracer.start_span(summary, kind=SpanKind.CLIENT, attributes=own)
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        failure = {
-            semconv.ERROR_TYPE: error.sqlstate,
-            semconv.DB_RESPONSE_STATUS_CODE: error.sqlstate,
-        }
-        span.set_status(Status(StatusCode.ERROR, str(error)))
-        raise
-    except BaseException as error:
-        failure = {semconv.ERROR_TYPE: type(error).__name__}
-        span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-        raise
-    finally:
-        for name, value in failure.items():
-            span.set_attribute(name, value)
-        span.end()
-        _duration.record(
-            time.perf_counter() - started, {**shared, **failure} if failure else shared
-        )
+class _Statement:
+    """One statement under way; a class, because there are several in each transaction."""
+
+    __slots__ = ("_known", "_span", "_started_s")
+
+    def __init__(self, query: str, database: str) -> None:
+        self._known = _known_of(query, database)
+        self._span: trace.Span | None = None
+        self._started_s = 0.0
+
+    def __enter__(self) -> None:
+        known = self._known
+        if known is None:
+            return
+        self._started_s = time.perf_counter()
+        if trace.get_current_span().is_recording():
+            self._span = _tracer.start_span(
+                known.span_name, kind=SpanKind.CLIENT, attributes=known.span
+            )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._known is None:
+            return
+        metric = self._known.metric
+        if error is not None:
+            failure = _failure(error)
+            metric = {**metric, **failure}
+            if self._span is not None:
+                self._span.set_attributes(failure)
+                self._span.set_status(Status(StatusCode.ERROR, _message(error)))
+        if self._span is not None:
+            self._span.end()
+        _duration.record(time.perf_counter() - self._started_s, metric)
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    if not isinstance(error, asyncpg.PostgresError):
+        return {semconv.ERROR_TYPE: type(error).__name__}
+    return {
+        semconv.ERROR_TYPE: error.sqlstate,
+        semconv.DB_RESPONSE_STATUS_CODE: error.sqlstate,
+    }
+
+
+def _message(error: BaseException) -> str:
+    return str(error) if isinstance(error, asyncpg.PostgresError) else type(error).__name__
 
 
 class TracedConnection(_Base):
-    """A connection whose statements are seen by telemetry; behaves as its base otherwise."""
+    """A connection whose statements are seen by telemetry.
 
-    __slots__ = ()
+    It also lets a statement ride along with the next BEGIN (see `Database.begin_with`), in a
+    way that leaves the driver's own book-keeping of transactions alone.
+    """
+
+    __slots__ = ("_with_begin", "status_with_begin")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._with_begin = self.status_with_begin = ""
+
+    def send_with_begin(self, statement: str) -> None:
+        """Send `statement` with the next BEGIN; its status is `status_with_begin` then."""
+        self._with_begin, self.status_with_begin = statement, ""
 
     def _database(self) -> str:
         return str(cast("Any", self)._params.database)
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
         """See the base class."""
-        with _statement(query, self._database()):
+        if self._with_begin and query == _BEGIN:
+            query, self._with_begin = f"{_BEGIN} {self._with_begin}", ""
+            self.status_with_begin = await super().execute(query, **options)
+            return self.status_with_begin
+        with _Statement(query, self._database()):
             return await super().execute(query, *args, **options)
 
     async def executemany(self, command: str, args: Any, **options: Any) -> None:
         """See the base class."""
-        with _statement(command, self._database()):
+        with _Statement(command, self._database()):
             await super().executemany(command, args, **options)
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
         """See the base class."""
-        with _statement(query, self._database()):
+        with _Statement(query, self._database()):
             return await super().fetch(query, *args, **options)
 
     async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
         """See the base class."""
-        with _statement(query, self._database()):
+        with _Statement(query, self._database()):
             return await super().fetchrow(query, *args, **options)
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
         """See the base class."""
-        with _statement(query, self._database()):
+        with _Statement(query, self._database()):
             return await super().fetchval(query, *args, **options)

@@ -78,6 +78,13 @@ class BaseServiceSettings(TelemetrySettings):
     database_lock_timeout_s: float = Field(
         5.0, gt=0, le=600, description="Longest wait for a row or table lock, in seconds."
     )
+    database_idle_in_transaction_timeout_s: float = Field(
+        20.0,
+        gt=0,
+        le=600,
+        description="Longest that a transaction may send nothing, in seconds; then Postgres rolls "
+        "it back. So long a process that froze in one can hold up others.",
+    )
     database_wait_s: float = Field(
         60.0, ge=0, le=3600, description="Longest wait for Postgres at the start, in seconds."
     )

@@ -19,6 +19,7 @@ def open_database(
         size_max=settings.database_pool_size_max,
         statement_timeout_s=settings.database_statement_timeout_s,
         lock_timeout_s=settings.database_lock_timeout_s,
+        idle_in_transaction_timeout_s=settings.database_idle_in_transaction_timeout_s,
         wait_s=settings.database_wait_s,
         application_name=f"tonearm-{service}",
     )

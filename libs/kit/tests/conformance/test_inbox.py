@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
 
-from tonearm_kit.db import Connection, Database
+from tonearm_kit.db import Database
 from tonearm_kit.inbox import Inbox, PostgresInbox
 from tonearm_kit.testing.broker import FakeInbox
 from tonearm_kit.testing.fakes import FakeDb
@@ -22,8 +22,11 @@ class Place:
         self.db, self.inbox = db, inbox
 
     async def first(self, event_id: str, *, group: str = "g", source: str = "/s") -> bool:
-        async with self.db.begin() as conn:
-            return await self.inbox.first_time(conn, group=group, event_id=event_id, source=source)
+        async with self.inbox.begin(self.db, group=group, event_id=event_id, source=source) as (
+            _,
+            is_first,
+        ):
+            return is_first
 
 
 @asynccontextmanager
@@ -50,9 +53,9 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         yield made
 
 
-async def fail_after(db: Database, work: Callable[[Connection], Awaitable[object]]) -> None:
-    async with db.begin() as conn:
-        await work(conn)
+async def mark_and_fail(place: Place) -> None:
+    async with place.inbox.begin(place.db, group="g", event_id="1", source="/s") as (_, is_first):
+        assert is_first
         raise ZeroDivisionError
 
 
@@ -62,6 +65,14 @@ class TestInbox:
         assert not await place.first("1")
         assert await place.first("1", group="other")
         assert await place.first("1", source="/other")
+
+    @pytest.mark.parametrize("name", ["o'clock", 'a"b', "back\\slash", "$1; --", "é€😀", "{}"])
+    async def test_any_text_is_a_name(self, place: Place, name: str) -> None:
+        assert await place.first(name, group=name, source=name)
+        assert not await place.first(name, group=name, source=name)
+        async with place.db.begin() as conn:
+            marked = [(name, name), ("/s", "1")]
+            assert await place.inbox.first_times(conn, group=name, events=marked) == {("/s", "1")}
 
     async def test_of_many_only_the_new_ones_come_back(self, place: Place) -> None:
         await place.first("1")
@@ -77,8 +88,5 @@ class TestInbox:
 
     async def test_a_mark_goes_with_a_transaction_that_fails(self, place: Place) -> None:
         with pytest.raises(ZeroDivisionError):
-            await fail_after(
-                place.db,
-                lambda conn: place.inbox.first_time(conn, group="g", event_id="1", source="/s"),
-            )
+            await mark_and_fail(place)
         assert await place.first("1")

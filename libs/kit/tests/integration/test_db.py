@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from opentelemetry import trace
 
-from tonearm_kit.db import Database, SchemaMissing, is_outage
+from tonearm_kit.db import Database, DatabaseAway, SchemaMissing, is_outage
 from tonearm_kit.dbtrace import summarize
 from tonearm_kit.testing.postgres import SCHEMA
 from tonearm_kit.testing.spans import Spans
@@ -180,6 +180,84 @@ async def test_what_one_borrower_sets_the_next_does_not_find(postgres_url: str) 
             await conn.execute("SET work_mem = '3MB'")
         async with db.acquire() as conn:
             assert await conn.fetchval("SHOW work_mem") != "3MB"
+
+
+async def test_a_connection_is_dead_for_whoever_gave_it_back(postgres_url: str) -> None:
+    async with Database.open(postgres_url, schema=SCHEMA, size_max=1) as db:
+        async with db.begin() as first:
+            backend = first.get_server_pid()
+        async with db.begin() as second:
+            assert second.get_server_pid() == backend
+            with pytest.raises(asyncpg.InterfaceError, match="released"):
+                await first.execute("SELECT 1")
+
+
+async def test_a_connection_cut_between_transactions_is_replaced(
+    postgres_url: str, database: Database
+) -> None:
+    async with Database.open(postgres_url, schema=SCHEMA, size_max=1) as db:
+        async with db.begin() as conn:
+            backend, listens = conn.get_server_pid(), asyncio.Event()
+            conn.add_termination_listener(lambda _: listens.set())
+        async with database.acquire() as other:
+            await other.execute("SELECT pg_terminate_backend($1)", backend)
+        async with asyncio.timeout(10):
+            await listens.wait()
+        async with db.begin() as conn:
+            assert conn.get_server_pid() != backend
+
+
+async def test_nobody_waits_for_a_connection_for_ever(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tonearm_kit.db._ACQUIRE_TIMEOUT_S", 0.05)
+    async with Database.open(postgres_url, schema=SCHEMA, size_max=1) as db:
+        async with db.begin():
+            with pytest.raises(DatabaseAway, match="in use"):
+                await db.ping()
+        await db.ping()
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_statement_travels_with_begin(database: Database) -> None:
+    insert = "INSERT INTO records (id) VALUES (1) ON CONFLICT DO NOTHING"
+    async with database.begin_with(insert) as (conn, status):
+        assert status == "INSERT 0 1"
+        assert conn.is_in_transaction()
+        async with conn.transaction():  # nested: the driver knows of the outer one
+            await conn.execute("INSERT INTO records (id) VALUES (2)")
+    async with database.begin_with(insert) as (_, status):
+        assert status == "INSERT 0 0"
+    assert await count(database) == 2
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_statement_that_fails_with_begin_leaves_nothing(postgres_url: str) -> None:
+    async with Database.open(postgres_url, schema=SCHEMA, size_max=1) as db:
+        with pytest.raises(asyncpg.UndefinedTableError):
+            async with db.begin_with("INSERT INTO nowhere VALUES (1)"):
+                pytest.fail("the transaction did not begin")
+        async with db.begin() as conn:
+            await conn.execute("INSERT INTO records (id) VALUES (1)")
+        assert await count(db) == 1
+
+
+async def test_a_transaction_that_goes_silent_is_ended(postgres_url: str) -> None:
+    async def go_silent(db: Database) -> None:
+        async with db.begin() as conn:
+            ended = asyncio.Event()
+            conn.add_termination_listener(lambda _: ended.set())
+            async with asyncio.timeout(10):
+                await ended.wait()
+            await conn.execute("SELECT 1")
+
+    async with Database.open(
+        postgres_url, schema=SCHEMA, size_max=1, idle_in_transaction_timeout_s=0.05
+    ) as db:
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as caught:
+            await go_silent(db)
+        assert is_outage(caught.value)
+        await db.ping()
 
 
 @pytest.mark.usefixtures("table")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import groupby
 
 import asyncpg
@@ -79,34 +80,48 @@ class Effects:
         if job is not None:
             await self._run_job(job, event)
             return True
-        return await self.apply_batch([event]) == 1
+        db = self._database
+        async with self._failures():
+            async with self._inbox.begin(
+                db, group=self._group, event_id=event.id, source=event.source
+            ) as (conn, is_first):
+                if is_first:
+                    await self._handle(conn, [event])
+            return is_first
 
     async def apply_batch(self, events: Sequence[CloudEvent]) -> int:
         """Apply the events in one transaction; return how many were not there already."""
+        db = self._database
+        async with self._failures():
+            async with db.begin() as conn:
+                fresh = await self._fresh(conn, events)
+                await self._handle(conn, fresh)
+            return len(fresh)
+
+    @property
+    def _database(self) -> Database:
         if self._db is None:
             raise RuntimeError("no database")
+        return self._db
+
+    @asynccontextmanager
+    async def _failures(self) -> AsyncIterator[None]:
         try:
-            async with self._db.begin() as conn:
-                fresh = await self._fresh(conn, events)
-                try:
-                    async with asyncio.timeout(self._handler_timeout_s):
-                        await self._run(conn, fresh)
-                except Exception as error:
-                    raise _HandlerFailed(error) from error
-                return len(fresh)
+            yield
         except _HandlerFailed as failed:
             raise await self._classified(failed.cause) from failed.cause
         except DATABASE_TROUBLE as error:
             is_ours = not isinstance(error, asyncpg.PostgresError) or isinstance(error, _OURS)
             raise Failed(error, Verdict.OUTAGE if is_ours else verdict(error)) from error
 
+    async def _handle(self, conn: Connection, events: Sequence[CloudEvent]) -> None:
+        try:
+            async with asyncio.timeout(self._handler_timeout_s):
+                await self._run(conn, events)
+        except Exception as error:
+            raise _HandlerFailed(error) from error
+
     async def _fresh(self, conn: Connection, events: Sequence[CloudEvent]) -> list[CloudEvent]:
-        if len(events) == 1:
-            event = events[0]
-            first = await self._inbox.first_time(
-                conn, group=self._group, event_id=event.id, source=event.source
-            )
-            return [event] if first else []
         new = await self._inbox.first_times(
             conn, group=self._group, events=[(event.source, event.id) for event in events]
         )

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import Token
+from types import TracebackType
+from typing import Final, NamedTuple
 
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
@@ -74,10 +75,55 @@ METRICS: Final[Mapping[str, tuple[str, str, str]]] = {
 Gauge = Callable[[], Iterable[Observation]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    attributes: dict[str, AttributeValue]
-    span: trace.Span
+Attributes = dict[str, AttributeValue]
+
+
+class _Known(NamedTuple):
+    """What all operations of one kind on one topic share; made once, never changed."""
+
+    span_name: str
+    metric: Attributes
+    span: Attributes
+
+
+class _Operation(AbstractContextManager[trace.Span]):
+    """One operation under way; a class, because there are two for each message."""
+
+    __slots__ = ("_metric", "_record", "_span", "_started_s", "_token")
+
+    def __init__(
+        self, span: trace.Span | None, metric: Attributes, record: Callable[..., None] | None
+    ) -> None:
+        self._span, self._metric, self._record = span, metric, record
+        self._started_s = 0.0
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> trace.Span:
+        self._started_s = time.perf_counter()
+        if self._span is None:
+            return trace.INVALID_SPAN
+        self._token = context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        metric = self._metric
+        if error is not None:
+            metric = {**metric, semconv.ERROR_TYPE: class_name(error)}
+        if self._span is not None:
+            if self._token is not None:
+                context.detach(self._token)
+            if error is not None:
+                self._span.record_exception(error)
+                self._span.set_attribute(semconv.ERROR_TYPE, class_name(error))
+                self._span.set_status(Status(StatusCode.ERROR, str(error)[:200]))
+            self._span.end()
+        if self._record is not None:
+            self._record(time.perf_counter() - self._started_s, metric)
 
 
 class Measures:
@@ -94,8 +140,13 @@ class Measures:
         meter = meter or telemetry.meter("tonearm_kit.kafka")
         self._client_id = client_id
         self._gauges: dict[str, list[Gauge]] = {}
+        self._known: dict[tuple[str, str, str | None], _Known] = {}
         self._operation_s = self._histogram(meter, semconv.MESSAGING_CLIENT_OPERATION_DURATION)
         self._process_s = self._histogram(meter, semconv.MESSAGING_PROCESS_DURATION)
+        self._records = {
+            "process": self._process_s.record,
+            **dict.fromkeys(("send", "poll", "commit"), self._operation_s.record),
+        }
         self._counters = {
             name: meter.create_counter(name, unit=unit, description=text)
             for name, (kind, unit, text) in METRICS.items()
@@ -132,7 +183,6 @@ class Measures:
         if amount:
             self._counters[name].add(amount, {semconv.MESSAGING_SYSTEM: SYSTEM, **attributes})
 
-    @contextmanager
     def operation(
         self,
         name: str,
@@ -144,85 +194,60 @@ class Measures:
         attributes: Mapping[str, AttributeValue] | None = None,
         span: bool = True,
         batch_count: int | None = None,
-    ) -> Iterator[trace.Span]:
+    ) -> AbstractContextManager[trace.Span]:
         """Measure one operation of `SPANS` on a topic; an exception marks it as failed.
 
-        parent: None starts a new trace for consumer operations; pass a context to continue.
+        Enter it at once, it has begun. parent: None starts a new trace; pass a context to
+        continue one.
         """
-        kind, operation_type = SPANS[name]
-        shared: dict[str, AttributeValue] = {
-            semconv.MESSAGING_SYSTEM: SYSTEM,
-            semconv.MESSAGING_OPERATION_NAME: name,
-            semconv.MESSAGING_DESTINATION_NAME: topic,
-        }
-        if group is not None:
-            shared[semconv.MESSAGING_CONSUMER_GROUP_NAME] = group
-        started_s = time.perf_counter()
-        current: trace.Span = trace.INVALID_SPAN
+        known = self._known_of(name, topic, group)
+        current: trace.Span | None = None
         if span:
-            own = {
-                **shared,
-                semconv.MESSAGING_OPERATION_TYPE: operation_type,
-                semconv.MESSAGING_CLIENT_ID: self._client_id,
-                **(attributes or {}),
-            }
+            own = known.span if attributes is None else {**known.span, **attributes}
             if batch_count is not None:
-                own[semconv.MESSAGING_BATCH_MESSAGE_COUNT] = batch_count
+                own = {**own, semconv.MESSAGING_BATCH_MESSAGE_COUNT: batch_count}
             current = self._tracer.start_span(
-                f"{name} {topic}",
+                known.span_name,
                 context=parent if parent is not None else Context(),
-                kind=kind,
+                kind=SPANS[name][0],
                 attributes=own,
-                links=[Link(context) for context in links[:LINKS_MAX]],
+                links=[Link(each) for each in links[:LINKS_MAX]],
             )
-        try:
-            with trace.use_span(current, end_on_exit=False) if span else _nothing():
-                yield current
-        except BaseException as error:
-            shared[semconv.ERROR_TYPE] = class_name(error)
-            current.set_attribute(semconv.ERROR_TYPE, class_name(error))
-            current.set_status(Status(StatusCode.ERROR, str(error)[:200]))
-            raise
-        finally:
-            current.end()
-            self._record(name, time.perf_counter() - started_s, shared)
+        return _Operation(current, known.metric, self._records.get(name))
+
+    def _known_of(self, name: str, topic: str, group: str | None) -> _Known:
+        known = self._known.get((name, topic, group))
+        if known is None:
+            metric: Attributes = {
+                semconv.MESSAGING_SYSTEM: SYSTEM,
+                semconv.MESSAGING_OPERATION_NAME: name,
+                semconv.MESSAGING_DESTINATION_NAME: topic,
+            }
+            if group is not None:
+                metric[semconv.MESSAGING_CONSUMER_GROUP_NAME] = group
+            span = {
+                **metric,
+                semconv.MESSAGING_OPERATION_TYPE: SPANS[name][1],
+                semconv.MESSAGING_CLIENT_ID: self._client_id,
+            }
+            known = self._known[(name, topic, group)] = _Known(f"{name} {topic}", metric, span)
+        return known
 
     def polled(
         self, topic: str, *, group: str, count: int, started_ns: int, took_s: float, span: bool
     ) -> None:
         """Measure a poll that brought `count` messages; empty polls are not worth a span."""
-        shared: dict[str, AttributeValue] = {
-            semconv.MESSAGING_SYSTEM: SYSTEM,
-            semconv.MESSAGING_OPERATION_NAME: "poll",
-            semconv.MESSAGING_DESTINATION_NAME: topic,
-            semconv.MESSAGING_CONSUMER_GROUP_NAME: group,
-        }
+        known = self._known_of("poll", topic, group)
         if span:
             self._tracer.start_span(
-                f"poll {topic}",
+                known.span_name,
                 context=Context(),
                 kind=SPANS["poll"][0],
                 start_time=started_ns,
-                attributes={
-                    **shared,
-                    semconv.MESSAGING_OPERATION_TYPE: SPANS["poll"][1],
-                    semconv.MESSAGING_CLIENT_ID: self._client_id,
-                    semconv.MESSAGING_BATCH_MESSAGE_COUNT: count,
-                },
+                attributes={**known.span, semconv.MESSAGING_BATCH_MESSAGE_COUNT: count},
             ).end()
-        self._operation_s.record(took_s, shared)
-        self._counters[semconv.MESSAGING_CLIENT_CONSUMED_MESSAGES].add(count, shared)
-
-    def _record(self, name: str, took_s: float, attributes: dict[str, AttributeValue]) -> None:
-        if name == "process":
-            self._process_s.record(took_s, attributes)
-        elif name != "create":
-            self._operation_s.record(took_s, attributes)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+        self._operation_s.record(took_s, known.metric)
+        self._counters[semconv.MESSAGING_CLIENT_CONSUMED_MESSAGES].add(count, known.metric)
 
 
 _default: dict[str, Measures] = {}

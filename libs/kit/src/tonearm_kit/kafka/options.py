@@ -65,8 +65,9 @@ class RunnerSettings:
     session_timeout_s: float = 15.0
     heartbeat_interval_s: float = 3.0
     rebalance_timeout_s: float = 60.0
-    handler_timeout_s: float = 30.0
-    """Longest that the effect of one message or batch may take."""
+    handler_timeout_s: float = 15.0
+    """Longest that the effect of one message or batch may take; less than the database's
+    `idle_in_transaction_timeout_s`, or a handler that waits for something else is cut off."""
     job_timeout_s: float = 3_600.0
     revoke_grace_s: float = 10.0
     """Longest wait for work in hand before partitions go to another member. Jobs are not

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tonearm_contracts.topics import Topic
-from tonearm_kit.db import Connection
+from tonearm_kit.db import Connection, Database
 from tonearm_kit.kafka.ports import (
     BrokerError,
     Header,
@@ -266,9 +266,14 @@ class FakeInbox:
     def __init__(self) -> None:
         self.seen: set[tuple[str, str, str]] = set()
 
-    async def first_time(self, conn: Connection, *, group: str, event_id: str, source: str) -> bool:
+    @asynccontextmanager
+    async def begin(
+        self, db: Database, *, group: str, event_id: str, source: str
+    ) -> AsyncIterator[tuple[Connection, bool]]:
         """See `Inbox`."""
-        return bool(await self.first_times(conn, group=group, events=[(source, event_id)]))
+        async with db.begin() as conn:
+            fresh = await self.first_times(conn, group=group, events=[(source, event_id)])
+            yield conn, bool(fresh)
 
     async def first_times(
         self, conn: Connection, *, group: str, events: Sequence[tuple[str, str]]
