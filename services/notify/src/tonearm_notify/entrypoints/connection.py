@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tonearm_notify.domain import codes
 from tonearm_notify.domain.protocol import Close, Effect, Leave, Send, Session, State
-from tonearm_notify.usecases.frames import HEADROOM_BYTES, Frame
+from tonearm_notify.usecases.frames import Form, as_text
 from tonearm_notify.usecases.ports import Identity
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ _HELD_MAX = 1000
 class Connection(WSListener):
     """A client's socket. Follows channels as a `Sink` of the hub.
 
-    A reader that is too slow makes the transport's buffer grow; from its high-water mark on
-    every push looks at the size, and beyond the limit the client is cut with 3008.
+    The hub writes whole messages straight to the transport. A reader that is too slow makes the
+    transport's buffer grow; from its high-water mark on every push looks at the size, and beyond
+    the limit the client is cut with 3008.
     """
 
     __slots__ = (
@@ -32,10 +33,12 @@ class Connection(WSListener):
         "_transport",
         "bucket",
         "client_id",
+        "form",
         "identity",
         "is_entered",
         "is_slow",
         "session",
+        "write",
     )
 
     def __init__(self, server: WebSocketServer, session: Session) -> None:
@@ -46,7 +49,9 @@ class Connection(WSListener):
         self.identity: Identity | None = None
         self.is_entered = False
         self.is_slow = False
-        self._held: list[Frame] | None = None
+        self.form: Form = as_text
+        self.write: Callable[[Any], object] = _ignore
+        self._held: list[Any] | None = None
         self.bucket = 0
 
     # What the socket says.
@@ -54,6 +59,7 @@ class Connection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Take over a socket after its handshake."""
         self._transport = transport
+        self._choose_write()
         self._server.opened(self, transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -72,6 +78,7 @@ class Connection(WSListener):
             else:
                 self.close(codes.TOO_MANY_REQUESTS)
         elif kind == WSMsgType.CLOSE:
+            self._server.left(self)
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         elif kind != WSMsgType.PONG:
@@ -82,14 +89,18 @@ class Connection(WSListener):
         """Forget a socket that is gone."""
         self.session.close(codes.CLOSED)
         self._server.gone(self)
+        self._transport = None
+        self._choose_write()
 
     def pause_writing(self) -> None:
         """Note that the reader has fallen behind."""
         self.is_slow = True
+        self._choose_write()
 
     def resume_writing(self) -> None:
         """Note that the reader has caught up."""
         self.is_slow = False
+        self._choose_write()
 
     # What the protocol wants.
 
@@ -143,29 +154,41 @@ class Connection(WSListener):
 
     # What the hub says.
 
-    def push(self, frame: Frame) -> None:
-        """Write a publication; all sockets share its bytes."""
-        if self._held is not None:
-            self._keep(frame)
-        elif self._transport is not None:
-            self._transport.send_reuse_external_bytearray(_TEXT, frame.socket, HEADROOM_BYTES)
-            if self.is_slow:
-                self._check_queue()
+    def _choose_write(self) -> None:
+        """Let the hub write to the transport itself whenever nothing is to be looked at."""
+        if self._transport is None:
+            self.write = _ignore
+        elif self._held is not None:
+            self.write = self._keep
+        elif self.is_slow:
+            self.write = self._write_slowly
+        else:
+            self.write = self._transport.underlying_transport.write
+        self._server.hub.renew(self.session.subscriptions)
+
+    def _write_slowly(self, data: Any) -> None:
+        if self._transport is not None:
+            self._transport.underlying_transport.write(data)
+            self._check_queue()
 
     def hold(self) -> None:
         """Keep publications back: the reply that they must follow is not written yet."""
         self._held = []
+        self._choose_write()
 
     def release(self) -> None:
         """Write what was kept back."""
         held, self._held = self._held, None
-        for frame in held or ():
-            self.push(frame)
+        self._choose_write()
+        for data in held or ():
+            self.write(data)
 
-    def _keep(self, frame: Frame) -> None:
+    def _keep(self, data: Any) -> None:
         held = self._held
-        if held is not None and len(held) < _HELD_MAX:
-            held.append(frame)
+        if held is None:
+            self.write(data)
+        elif len(held) < _HELD_MAX:
+            held.append(data)
         else:
             self.close(codes.INSUFFICIENT_POSITION)
 
@@ -176,3 +199,7 @@ class Connection(WSListener):
     def close(self, why: codes.Disconnect) -> None:
         """End the connection with a code."""
         self.apply(self.session.close(why))
+
+
+def _ignore(_data: Any) -> None:
+    """Take what is written to a socket that is gone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from tonearm_kit.logs import get_logger
@@ -19,6 +19,7 @@ log = get_logger(__name__)
 Announcement = Published | Revocation
 """What the broker says."""
 _CHANNELS_PER_READ = 1000
+_RUN_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,23 @@ class Deliverer:
                 self._has_dropped = False
                 await self._guard(self._compare(Compare(is_after_gap=False)))
                 continue
-            item = self._queue.popleft()
-            if isinstance(item, Published):
-                self._queue_bytes -= item.publication.size_bytes
-            await self._guard(self._handle(item))
+            if isinstance(self._queue[0], Published):
+                for run in self._take_publications():
+                    await self._guard(self._hub.deliver(*run))
+                continue
+            await self._guard(self._handle(self._queue.popleft()))
+
+    def _take_publications(self) -> Iterable[list[Published]]:
+        """Take the publications up to whatever else waits, by channel, each in its order."""
+        runs: dict[str, list[Published]] = {}
+        for _ in range(min(len(self._queue), _RUN_MAX)):
+            item = self._queue[0]
+            if not isinstance(item, Published):
+                break
+            self._queue.popleft()
+            self._queue_bytes -= item.publication.size_bytes
+            runs.setdefault(item.channel, []).append(item)
+        return runs.values()
 
     async def _sleep(self, stop: asyncio.Event) -> None:
         self._wake.clear()
@@ -105,13 +119,11 @@ class Deliverer:
             log.warning("delivery failed, the next comparison repairs it", exc_info=error)
 
     async def _handle(self, item: Announcement | Compare) -> None:
-        if isinstance(item, Published):
-            await self._hub.deliver(item)
-        elif isinstance(item, Revocation):
+        if isinstance(item, Revocation):
             self._revoked.add(item)
             self._owners.forget(item)
             self._hub.revoke(item)
-        else:
+        elif isinstance(item, Compare):
             await self._compare(item)
 
     async def _compare(self, compare: Compare) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from tonearm_notify.domain import codes
 from tonearm_notify.domain.wire import Position, Publication
-from tonearm_notify.usecases.frames import Frame
+from tonearm_notify.usecases.frames import Form, Frame
 from tonearm_notify.usecases.ports import Identity
 
 
@@ -24,8 +24,18 @@ class Sink(Protocol):
     client_id: str
     identity: Identity | None
 
-    def push(self, frame: Frame) -> None:
-        """Write a publication, or cut itself off when its reader is too slow."""
+    @property
+    def form(self) -> Form:
+        """How it wants its publications."""
+        ...
+
+    @property
+    def write(self) -> Callable[[Any], object]:
+        """Takes publications in that form, and cuts itself off when its reader is too slow.
+
+        Called once per receiver and publication, so it had better be the transport's own
+        function. Whoever exchanges it says so by `Hub.renew`.
+        """
         ...
 
     def lose(self, channel: str, why: codes.Unsubscribe) -> None:
@@ -55,6 +65,8 @@ class HubLimits:
     recovery_bytes_max: int = 4 * 1024 * 1024
     joining_publications_max: int = 2_000
     fan_out_chunk: int = 512
+    burst_bytes_max: int = 64 * 1024
+    """Publications of one channel that wait together share a write up to this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +79,20 @@ class Joined:
     recovered: bool = False
 
 
+@dataclass(slots=True)
+class Group:
+    """Followers that share one form, with what each of them is written by."""
+
+    form: Form
+    sinks: list[Sink] = field(default_factory=list)
+    writes: list[Callable[[Any], object]] = field(default_factory=list)
+
+
 class Feed:
     """One channel with followers in this process."""
 
     __slots__ = (
+        "_groups",
         "heard",
         "joining",
         "loading",
@@ -90,6 +112,7 @@ class Feed:
         self.loading: asyncio.Future[None] | None = None
         self.sinks: dict[Sink, int] = {}
         """Follower to the number of its joining: leaving and joining again is another one."""
+        self._groups: tuple[Group, ...] | None = None
         self.joining: dict[Sink, list[Publication]] = {}
         self.users = 0
         """Joins under way; the feed stays while there are any."""
@@ -100,6 +123,40 @@ class Feed:
     def is_idle(self) -> bool:
         """Tell whether nobody needs this feed."""
         return not self.sinks and not self.joining and not self.users
+
+    def add(self, sink: Sink, number: int) -> None:
+        """Take a follower in; `number` counts joins."""
+        self.sinks[sink] = number
+        self._groups = None
+
+    def remove(self, sink: Sink) -> None:
+        """Let a follower go, if it is one."""
+        if self.sinks.pop(sink, None) is not None:
+            self._groups = None
+
+    def remove_all(self) -> list[Sink]:
+        """Let all followers go and return them."""
+        sinks, self.sinks = list(self.sinks), {}
+        self._groups = None
+        return sinks
+
+    def renew(self) -> None:
+        """Note that a follower has exchanged how it is written to."""
+        self._groups = None
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Return the followers by form: the same object until one comes, goes or changes."""
+        if self._groups is None:
+            groups: dict[Form, Group] = {}
+            for sink in self.sinks:
+                group = groups.get(sink.form)
+                if group is None:
+                    group = groups[sink.form] = Group(sink.form)
+                group.sinks.append(sink)
+                group.writes.append(sink.write)
+            self._groups = tuple(groups.values())
+        return self._groups
 
     def remember(self, publication: Publication, limits: HubLimits) -> None:
         """Keep the newest publications, for those who come back within moments."""

@@ -8,7 +8,7 @@ follower here, skips what it has seen, and reads what it missed from the history
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tonearm_notify.domain import codes
@@ -103,7 +103,7 @@ class Hub:
         if feed.name in self._closed:
             raise ChannelClosed
         self._joins += 1
-        feed.sinks[sink] = self._joins
+        feed.add(sink, self._joins)
         return joined
 
     async def _ready(self, feed: Feed) -> Position:
@@ -175,8 +175,15 @@ class Hub:
         """Stop following."""
         feed = self._feeds.get(channel)
         if feed is not None:
-            feed.sinks.pop(sink, None)
+            feed.remove(sink)
             self._drop_if_idle(feed)
+
+    def renew(self, channels: Iterable[str]) -> None:
+        """Note that a follower of these channels has exchanged its `write`."""
+        for channel in channels:
+            feed = self._feeds.get(channel)
+            if feed is not None:
+                feed.renew()
 
     def _drop_if_idle(self, feed: Feed) -> None:
         if feed.is_idle and self._feeds.get(feed.name) is feed:
@@ -184,19 +191,35 @@ class Hub:
 
     # Publications.
 
-    async def deliver(self, published: Published) -> None:
-        """Take one announcement; to be called by one task, in the broker's order."""
+    async def deliver(self, *run: Published) -> None:
+        """Take announcements of one channel; to be called by one task, in the broker's order.
+
+        What follows each other without a gap goes out together.
+        """
+        ready: list[Publication] = []
+        feed = self._feeds.get(run[0].channel)
+        for published in run:
+            if feed is not None and _is_next(feed, published, ahead=len(ready)):
+                ready.append(published.publication)
+                continue
+            if feed is not None:
+                await self._fan_out(feed, ready)
+            ready = []
+            await self._take_odd(published)
+            feed = self._feeds.get(published.channel)
+        if feed is not None:
+            await self._fan_out(feed, ready)
+
+    async def _take_odd(self, published: Published) -> None:
+        """Take an announcement that does not simply follow what was heard before it."""
         feed = self._feeds.get(published.channel)
         if feed is None:
             return
         offset = published.publication.offset
         if feed.position is None:
             feed.heard = max(feed.heard, offset)
-            return
-        if published.epoch != feed.position.epoch:
+        elif published.epoch != feed.position.epoch:
             self._begin_anew(feed)
-        elif offset == feed.position.offset + 1 and published.publication.body:
-            await self._fan_out(feed, published.publication)
         elif offset > feed.position.offset:
             await self._catch_up(feed)
 
@@ -227,31 +250,55 @@ class Hub:
                 return
             if not slice_.publications:
                 return
-            for publication in slice_.publications:
-                if feed.position is None or publication.offset != feed.position.offset + 1:
-                    break
-                await self._fan_out(feed, publication)
+            await self._fan_out(feed, _unbroken(slice_.publications))
 
-    async def _fan_out(self, feed: Feed, publication: Publication) -> None:
+    async def _fan_out(self, feed: Feed, publications: Sequence[Publication]) -> None:
+        """Write publications, which follow the feed's position, in bursts of bounded size."""
+        start = 0
+        while start < len(publications):
+            if start:
+                await asyncio.sleep(0)
+            end = _burst_end(publications, start, self._limits.burst_bytes_max)
+            await self._fan_out_burst(feed, publications[start:end])
+            start = end
+
+    async def _fan_out_burst(self, feed: Feed, publications: Sequence[Publication]) -> None:
         position = feed.position
-        assert position is not None  # noqa: S101 - callers checked it
+        if position is None:
+            return
         started_s = asyncio.get_running_loop().time()
-        feed.position = Position(publication.offset, position.epoch)
-        feed.remember(publication, self._limits)
-        self._gather(feed, publication)
-        frame = Frame(feed.name, position.epoch, publication)
-        # Who joins from here on has this publication behind it: a snapshot is the right set.
-        receivers = list(feed.sinks.items())
-        chunk = self._limits.fan_out_chunk
-        for sink, _ in receivers[:chunk]:
-            sink.push(frame)
-        for start in range(chunk, len(receivers), chunk):
-            await asyncio.sleep(0)
-            for sink, number in receivers[start : start + chunk]:
-                if feed.sinks.get(sink) == number:
-                    sink.push(frame)
+        feed.position = Position(publications[-1].offset, position.epoch)
+        for publication in publications:
+            feed.remember(publication, self._limits)
+            self._gather(feed, publication)
+        frames = [Frame(feed.name, position.epoch, each) for each in publications]
+        receivers = await self._write(feed, frames)
         if self._watcher is not None and receivers:
-            self._watcher.delivered(frame, receivers=len(receivers), started_s=started_s)
+            for frame in frames:
+                self._watcher.delivered(frame, receivers=receivers, started_s=started_s)
+
+    async def _write(self, feed: Feed, frames: Sequence[Frame]) -> int:
+        """Write frames in chunks of receivers, letting others run in between; return how many.
+
+        Who joins meanwhile has these publications behind it, and who has left wants no more:
+        the groups of the beginning are the right ones, but for those who went since.
+        """
+        groups, joins, chunk = feed.groups, self._joins, self._limits.fan_out_chunk
+        receivers = 0
+        for group in groups:
+            data = group.form(frames)
+            for start in range(0, len(group.writes), chunk):
+                if receivers:
+                    await asyncio.sleep(0)
+                receivers += len(group.writes[start : start + chunk])
+                if feed.groups is groups:
+                    for write in group.writes[start : start + chunk]:
+                        write(data)
+                    continue
+                for sink in group.sinks[start : start + chunk]:
+                    if feed.sinks.get(sink, joins + 1) <= joins:
+                        sink.write(data)
+        return receivers
 
     def _gather(self, feed: Feed, publication: Publication) -> None:
         for gathered in feed.joining.values():
@@ -264,7 +311,7 @@ class Hub:
         feed.heard = 0
         feed.recent.clear()
         feed.recent_bytes = 0
-        sinks, feed.sinks = feed.sinks, {}
+        sinks = feed.remove_all()
         for sink in sinks:
             sink.lose(feed.name, codes.INSUFFICIENT_STATE)
         self._drop_if_idle(feed)
@@ -298,8 +345,38 @@ class Hub:
         feed = self._feeds.get(channel)
         if feed is None:
             return 0
-        sinks, feed.sinks = feed.sinks, {}
+        sinks = feed.remove_all()
         for sink in sinks:
             sink.lose(channel, codes.UNSUBSCRIBED_BY_SERVER)
         self._drop_if_idle(feed)
         return len(sinks)
+
+
+def _is_next(feed: Feed, published: Published, *, ahead: int) -> bool:
+    """Tell whether an announcement is whole and follows `ahead` others behind the position."""
+    position, publication = feed.position, published.publication
+    return (
+        position is not None
+        and published.epoch == position.epoch
+        and publication.offset == position.offset + 1 + ahead
+        and bool(publication.body)
+    )
+
+
+def _unbroken(publications: Sequence[Publication]) -> Sequence[Publication]:
+    """Return the publications before the first hole."""
+    for number, publication in enumerate(publications):
+        if publication.offset != publications[0].offset + number:
+            return publications[:number]
+    return publications
+
+
+def _burst_end(publications: Sequence[Publication], start: int, size_bytes: int) -> int:
+    """Return the end of the longest slice within `size_bytes`; it holds one at least."""
+    end = start
+    while end < len(publications):
+        size_bytes -= publications[end].size_bytes
+        if size_bytes < 0 and end > start:
+            break
+        end += 1
+    return end

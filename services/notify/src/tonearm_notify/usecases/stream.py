@@ -14,7 +14,7 @@ from tonearm_notify.domain.errors import ChannelDenied, StreamDenied, TooManyCon
 from tonearm_notify.domain.wire import Position
 from tonearm_notify.usecases.admit import Gate
 from tonearm_notify.usecases.feed import ChannelClosed
-from tonearm_notify.usecases.frames import Frame
+from tonearm_notify.usecases.frames import Frame, as_frames
 from tonearm_notify.usecases.hub import Hub
 from tonearm_notify.usecases.ports import Identity
 
@@ -32,6 +32,8 @@ class StreamOptions:
 
 class EventStream:
     """One reader. Follows channels as a `Sink`; blocks wait in a bounded queue."""
+
+    form = staticmethod(as_frames)
 
     def __init__(
         self, client_id: str, identity: Identity, channels: Sequence[str], *, queue_bytes_max: int
@@ -63,11 +65,12 @@ class EventStream:
         self._blocks.append(block)
         self._wake.set()
 
-    def push(self, frame: Frame) -> None:
-        """Take a publication."""
-        publication = frame.publication
-        self.positions[frame.channel] = Position(publication.offset, frame.epoch)
-        self.put(sse.message(self.cursor, publication.body))
+    def write(self, frames: Sequence[Frame]) -> None:
+        """Take publications."""
+        for frame in frames:
+            publication = frame.publication
+            self.positions[frame.channel] = Position(publication.offset, frame.epoch)
+            self.put(sse.message(self.cursor, publication.body))
 
     def lose(self, channel: str, why: codes.Unsubscribe) -> None:
         """Take the end of a channel."""
@@ -185,8 +188,8 @@ class Streams:
             if joined.was_recovering and not joined.recovered:
                 stream.positions[name] = joined.position
                 stream.put(sse.reset(stream.cursor, name, joined.position))
-            for publication in joined.publications:
-                stream.push(Frame(name, joined.position.epoch, publication))
+            epoch = joined.position.epoch
+            stream.write([Frame(name, epoch, each) for each in joined.publications])
             stream.positions[name] = joined.position
             start.setdefault(name, joined.position)
         return start

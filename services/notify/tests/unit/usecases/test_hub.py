@@ -11,7 +11,7 @@ import pytest
 from tonearm_notify.domain import codes
 from tonearm_notify.domain.wire import Position, Publication
 from tonearm_notify.usecases.feed import ChannelClosed, HubLimits, Joined
-from tonearm_notify.usecases.frames import Frame
+from tonearm_notify.usecases.frames import Frame, as_frames, as_text
 from tonearm_notify.usecases.hub import Hub
 from tonearm_notify.usecases.ports import Identity, Lost, Published, Revocation, Slice
 
@@ -58,18 +58,14 @@ class FakeHistories:
         return await self.load_since(channel, since or 0, limit=limit, size_bytes=size_bytes)
 
 
-class FakeSink:
+class FakeReader:
     """Remembers what it is told."""
 
     def __init__(self, name: str = "s", account_id: str = "a", session_id: str = "s1") -> None:
         self.client_id = name
         self.identity: Identity | None = Identity(account_id, session_id, None)
-        self.offsets: list[int] = []
         self.lost: list[tuple[str, int]] = []
         self.closed: list[int] = []
-
-    def push(self, frame: Frame) -> None:
-        self.offsets.append(frame.publication.offset)
 
     def lose(self, channel: str, why: codes.Unsubscribe) -> None:
         self.lost.append((channel, why.code))
@@ -77,8 +73,32 @@ class FakeSink:
     def close(self, why: codes.Disconnect) -> None:
         self.closed.append(why.code)
 
+
+class FakeSink(FakeReader):
+    """Takes frames as they are and remembers their offsets."""
+
+    form = staticmethod(as_frames)
+
+    def __init__(self, name: str = "s", account_id: str = "a", session_id: str = "s1") -> None:
+        super().__init__(name, account_id, session_id)
+        self.offsets: list[int] = []
+
+    def write(self, frames: Sequence[Frame]) -> None:
+        self.offsets += [frame.publication.offset for frame in frames]
+
     def take(self, joined: Joined) -> None:
         self.offsets += [publication.offset for publication in joined.publications]
+
+
+class FakeSocket(FakeReader):
+    """Keeps the very objects that it is written."""
+
+    form = staticmethod(as_text)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.written: list[bytes] = []
+        self.write = self.written.append
 
 
 @pytest.fixture
@@ -233,17 +253,88 @@ async def test_a_revoked_session_loses_its_own_connections_only(hub: Hub) -> Non
 
 
 async def test_frames_are_encoded_once_for_all(hub: Hub, histories: FakeHistories) -> None:
-    buffers: list[bytearray] = []
-
-    class Reader(FakeSink):
-        def push(self, frame: Frame) -> None:
-            buffers.append(frame.socket)
-
-    for number in range(5):
-        await hub.join("c", Reader(str(number)), None)
+    sockets = [FakeSocket(str(number)) for number in range(5)]
+    for socket in sockets:
+        await hub.join("c", socket, None)
     await hub.deliver(histories.add())
-    assert len(buffers) == 5
-    assert all(buffer is buffers[0] for buffer in buffers)
+    first = sockets[0].written[0]
+    text = b'{"push":{"channel":"c","pub":{"data":{"n":1},"offset":1}}}'
+    assert first == bytes((0x81, len(text))) + text
+    assert all(socket.written[0] is first for socket in sockets)
+
+
+async def test_receivers_of_different_forms_hear_the_same(
+    hub: Hub, histories: FakeHistories
+) -> None:
+    socket, stream = FakeSocket("socket"), FakeSink("stream")
+    for sink in (socket, stream):
+        await hub.join("c", sink, None)
+    await hub.deliver(histories.add())
+    assert len(socket.written) == 1
+    assert stream.offsets == [1]
+
+
+async def test_what_waits_together_is_one_write(hub: Hub, histories: FakeHistories) -> None:
+    socket = FakeSocket("s")
+    await hub.join("c", socket, None)
+    announced = [histories.add() for _ in range(3)]
+    await hub.deliver(*announced)
+    texts = [Frame("c", "e1", each.publication).text for each in announced]
+    assert socket.written == [b"".join(texts)]
+
+
+async def test_a_burst_is_bounded(histories: FakeHistories) -> None:
+    hub = Hub(histories, limits=HubLimits(burst_bytes_max=400))
+    socket = FakeSocket("s")
+    await hub.join("c", socket, None)
+    await hub.deliver(*[histories.add() for _ in range(5)])
+    assert [data.count(b'"push"') for data in socket.written] == [2, 2, 1]
+
+
+async def test_a_run_with_gaps_doubles_and_an_empty_body_is_whole(
+    hub: Hub, histories: FakeHistories
+) -> None:
+    sink = FakeSink()
+    await hub.join("c", sink, None)
+    a, b, c, d, e = (histories.add() for _ in range(5))
+    empty = Published("c", "e1", Publication(4, ""))
+    await hub.deliver(a, b, a, empty, d, c, e, e)
+    assert sink.offsets == [1, 2, 3, 4, 5]
+
+
+async def test_an_exchanged_write_is_used_from_the_next_publication_on(
+    hub: Hub, histories: FakeHistories
+) -> None:
+    socket, later = FakeSocket("s"), list[bytes]()
+    await hub.join("c", socket, None)
+    await hub.deliver(histories.add())
+    socket.write = later.append
+    hub.renew(["c", "unknown"])
+    await hub.deliver(histories.add())
+    assert (len(socket.written), len(later)) == (1, 1)
+
+
+async def test_who_leaves_during_a_fan_out_hears_no_more(
+    hub: Hub, histories: FakeHistories
+) -> None:
+    """Chunks of two: the first receiver sends the last one away, and lets another one in."""
+    last, newcomer = FakeSink("last"), FakeSink("newcomer")
+
+    class Leaver(FakeSink):
+        def write(self, frames: Sequence[Frame]) -> None:
+            super().write(frames)
+            hub.leave("c", last)
+
+    sinks = [Leaver("first"), *(FakeSink(str(number)) for number in range(4)), last]
+    for sink in sinks:
+        await hub.join("c", sink, None)
+    announced = histories.add()
+    delivering = asyncio.create_task(hub.deliver(announced))
+    await asyncio.sleep(0)
+    await hub.join("c", newcomer, None)
+    await delivering
+    assert [sink.offsets for sink in sinks] == [[1]] * 5 + [[]]
+    assert newcomer.offsets == []
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -257,10 +348,17 @@ async def test_any_interleaving_is_exactly_once_and_in_order(seed: int) -> None:
         limits=HubLimits(recent_publications_max=chance.choice([1, 4, 64]), fan_out_chunk=1),
     )
     queue: asyncio.Queue[Published | None] = asyncio.Queue()
+    runs_max = chance.choice([1, 3, 20])
 
     async def pump() -> None:
         while (item := await queue.get()) is not None:
-            await hub.deliver(item)
+            run = [item]
+            while len(run) < runs_max and not queue.empty():
+                if (item := queue.get_nowait()) is None:
+                    queue.put_nowait(None)
+                    break
+                run.append(item)
+            await hub.deliver(*run)
         await hub.catch_up(await histories.load_tops(hub.followed()))
 
     async def follow(sink: FakeSink) -> None:
