@@ -115,6 +115,11 @@ test-unit: setup ## Tests that need no stack; ARGS="-k name"
 test-integration: setup ## Tests on the real components; ARGS="-k name"
 	@$(LOCAL) test -- -m integration $(ARGS)
 
+.PHONY: chromium
+chromium: setup ## The push clients in a headless Chromium, which must be installed; a minute
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { echo "no Chromium on the PATH: install the system's package chromium" >&2; exit 1; }
+	@$(LOCAL) test -- -q -s services/notify/tests/browser/check_chromium.py
+
 .PHONY: chaos
 chaos: setup ## Kill everything with -9 again and again, then count what was lost or doubled; minutes
 	$(PY) -m pytest -s tests/chaos/suite.py $(ARGS)

@@ -276,7 +276,7 @@ class Replica:
 @pytest_asyncio.fixture
 async def make_replica(
     notify_database: str, tokens: Tokens, tmp_path: Path
-) -> AsyncIterator[Callable[[], Replica]]:
+) -> AsyncIterator[Callable[..., Replica]]:
     """Makes replicas, not started; whatever still runs at the end is killed."""
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps(tokens.jwks), encoding="utf-8")
@@ -292,8 +292,8 @@ async def make_replica(
     }
     made: list[Replica] = []
 
-    def make() -> Replica:
-        made.append(Replica(free_port(), free_port(), environment, jwks))
+    def make(**settings: str) -> Replica:
+        made.append(Replica(free_port(), free_port(), environment | settings, jwks))
         return made[-1]
 
     yield make

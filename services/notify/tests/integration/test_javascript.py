@@ -249,8 +249,9 @@ async def test_event_source_recovers_by_its_last_event_id(
         assert set(reader.all("type")) == {"message"}
 
 
-async def test_event_source_survives_a_rolling_restart_under_load(
-    make_replica: Any, recorder: Any, tokens: Any, run: Run, lay_cable: Any
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_event_source_survives_restarts_of_two_replicas_under_load(
+    make_replica: Any, recorder: Any, tokens: Any, run: Run, lay_cable: Any, number: int
 ) -> None:
     replicas = [make_replica(), make_replica()]
     for replica in replicas:
@@ -274,7 +275,7 @@ async def test_event_source_survives_a_rolling_restart_under_load(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load())
             for replica in replicas:
-                await replica.stop(signal.SIGTERM)
+                await replica.stop(number)
                 await replica.start()
             done.set()
         for reader in readers:
