@@ -66,11 +66,19 @@ class Heard(SubscriptionEventHandler):  # type: ignore[misc]  # the client ships
 class Visitor:
     """An account that registered, with its own address and token."""
 
-    def __init__(self, api: httpx.AsyncClient, gateway_url: str, token: str, account_id: str):
+    def __init__(
+        self,
+        api: httpx.AsyncClient,
+        gateway_url: str,
+        token: str,
+        account_id: str,
+        credentials: dict[str, str],
+    ) -> None:
         self.api = api
         self.token = token
         self.account_id = account_id
         self._gateway_url = gateway_url
+        self._credentials = credentials
 
     @classmethod
     @asynccontextmanager
@@ -84,11 +92,13 @@ class Visitor:
             }
             made = await api.post("/v1/auth/register", json={**who, "full_name": "Visitor"})
             assert made.status_code == 201, made.text
-            session = await api.post("/v1/auth/login", json=who)
-            assert session.status_code == 200, session.text
-            token = session.json()["access_token"]
+            token = await _log_in(api, who)
             api.headers["Authorization"] = f"Bearer {token}"
-            yield cls(api, gateway_url, token, made.json()["id"])
+            yield cls(api, gateway_url, token, made.json()["id"], who)
+
+    async def another_session(self) -> str:
+        """Log in once more and return the new session's token."""
+        return await _log_in(self.api, self._credentials)
 
     @asynccontextmanager
     async def connected(self, *, url: str | None = None) -> AsyncIterator[Client]:
@@ -176,6 +186,12 @@ class Visitor:
         assert answer.is_success, answer.text
         body: dict[str, Any] = answer.json()
         return body
+
+
+async def _log_in(api: httpx.AsyncClient, credentials: dict[str, str]) -> str:
+    session = await api.post("/v1/auth/login", json=credentials)
+    assert session.status_code == 200, session.text
+    return str(session.json()["access_token"])
 
 
 async def subscribe(client: Client, channel: str) -> Heard:
