@@ -17,8 +17,17 @@ from tonearm_contracts.topics import Topic
 from tonearm_kit.clock import SystemClock
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.ids import new_id
-from tonearm_kit.kafka import ConsumerRunner, KafkaProducer, Poison, RetryPolicy, RunnerSettings
+from tonearm_kit.kafka import (
+    BrakeSettings,
+    ConsumerRunner,
+    KafkaProducer,
+    Poison,
+    RetryPolicy,
+    RunnerSettings,
+    retries,
+)
 from tonearm_kit.kafka.client import KafkaBroker
+from tonearm_kit.kafka.log import KafkaLog
 from tonearm_kit.kafka.topics import KafkaSettings
 from tonearm_kit.outbox import Outbox, OutboxRelay
 from tonearm_kit.testing.spans import Spans
@@ -52,6 +61,9 @@ class Story:
     async def handle(self, conn: Connection, event: CloudEvent) -> None:
         if event.data["account_id"] == "poison":
             raise Poison("asked for")
+        await self.effect(conn, event)
+
+    async def effect(self, conn: Connection, event: CloudEvent) -> None:
         await conn.execute("SELECT 1")
         self.seen[event.subject] = time.perf_counter()
         self.order.append(event.subject)
@@ -136,6 +148,51 @@ async def round_trips(db: Database, topic: str, story: Story, *, poison: bool) -
         await story.until(len(story.seen) if key in story.seen else len(story.seen) + 1)
         took.append(story.seen[key] - started)
     return sorted(took)[len(took) // 2]
+
+
+async def test_sixty_percent_poison_trips_the_brake_and_nothing_more_dies(
+    database: Database, servers: str, topic: str
+) -> None:
+    """A bad deploy: three of five events fail for good, until somebody rolls it back."""
+    story, is_broken = Story(), True
+
+    async def handle(conn: Connection, event: CloudEvent) -> None:
+        if is_broken and event.data["account_id"] == "poison":
+            raise Poison("a bad deploy")
+        await story.effect(conn, event)
+
+    group, stop = f"group.{topic}", asyncio.Event()
+    runner = ConsumerRunner(
+        bootstrap_servers=servers, group=group, topics=[topic], db=database,
+        handlers={AudioDeleted.TYPE: handle},
+        settings=replace(SETTINGS, brake=BrakeSettings(hold_s=0.5)),
+    )  # fmt: skip
+    log, dead = KafkaLog(servers), retries.dead_letter_topic(group)
+    for number in range(40):
+        bad, good = [f"bad-{number}-{each}" for each in range(3)], [f"a-{number}", f"b-{number}"]
+        await put(database, topic, *bad, account="poison")
+        await put(database, topic, *good)
+    async with (
+        KafkaProducer.open(servers, client_id="test") as producer,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(OutboxRelay(database, producer).run(stop))
+        tasks.create_task(runner.run(stop))
+        async with asyncio.timeout(60):
+            while not runner.braked:
+                await asyncio.sleep(0.01)
+        held = len(story.seen)
+        dead_when_braked = len(await log.read([dead]))
+        assert len(story.seen) == held < 80  # the others wait in place
+        is_broken = False
+        async with asyncio.timeout(60):
+            while len(story.seen) < 200 - dead_when_braked:
+                await asyncio.sleep(0.01)
+        assert not runner.braked
+        stop.set()
+    assert len(await log.read([dead])) == dead_when_braked
+    assert BrakeSettings().poison_count_min - 1 <= dead_when_braked < 100
+    sys.stdout.write(f"\n{dead_when_braked} of 120 died before the brake held\n")  # with -s
 
 
 async def test_a_job_longer_than_the_session_keeps_its_partition(
