@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
-from asyncpg.pool import PoolConnectionHolder, PoolConnectionProxy
+from asyncpg.pool import PoolConnectionProxy
 from pydantic import SecretStr
 
 from tonearm_kit.backoff import Backoff
@@ -22,11 +22,9 @@ from tonearm_kit.logs import get_logger
 
 if TYPE_CHECKING:
     Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-    Holder: TypeAlias = "PoolConnectionHolder[asyncpg.Record]"
     Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 else:
     Connection = PoolConnectionProxy
-    Holder = PoolConnectionHolder
     Pool = asyncpg.Pool
 
 NOT_READY = (
@@ -117,7 +115,7 @@ class Database:
         self._pool = pool
         self.schema = schema
         self._turns = asyncio.Semaphore(pool.get_max_size())
-        self._kept: list[tuple[Holder, TracedConnection, float]] = []
+        self._kept: list[tuple[Connection, float]] = []
 
     @classmethod
     @asynccontextmanager
@@ -136,8 +134,9 @@ class Database:
         """Open the pool, waiting up to `wait_s` seconds for Postgres; close it on leaving.
 
         idle_in_transaction_timeout_s: a transaction that sends nothing for so long is rolled
-        back, so that a process that froze in one holds nobody up for longer. Raises the last connection error when Postgres does not come, `SchemaMissing` when it
-        lacks the schema. Leaving waits up to 10 s for borrowed connections, then cuts them.
+        back, so that a process that froze in one holds nobody up for longer. Raises the last
+        connection error when Postgres does not come, `SchemaMissing` when it lacks the schema.
+        Leaving waits up to 10 s for borrowed connections, then cuts them.
         """
         pool = await _connect_when_ready(
             wait_s,
@@ -185,10 +184,10 @@ class Database:
         """
         conn = await self._take()
         try:
-            driver = cast("TracedConnection", cast("Any", conn)._con)
-            driver.send_with_begin(statement)
+            traced = cast("TracedConnection", conn)  # the pool's proxy passes its methods on
+            traced.send_with_begin(statement)
             async with conn.transaction():
-                yield conn, driver.status_with_begin
+                yield conn, traced.status_with_begin
         except BaseException:
             await self._release(conn)  # the driver looks at it before anybody else gets it
             raise
@@ -207,16 +206,13 @@ class Database:
             await self._release(conn)
 
     async def _take(self) -> Connection:
-        if self._turns.locked():
-            try:
-                async with asyncio.timeout(_ACQUIRE_TIMEOUT_S):
-                    await self._turns.acquire()
-            except TimeoutError as error:
-                raise DatabaseAway("every connection to Postgres is in use") from error
-        else:
-            await self._turns.acquire()
         try:
-            return await self._kept_one() or await self._pool.acquire()
+            async with asyncio.timeout(_ACQUIRE_TIMEOUT_S):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise DatabaseAway("every connection to Postgres is in use") from error
+        try:
+            return self._kept_one() or await self._pool.acquire()
         except BaseException as error:
             self._turns.release()
             if isinstance(error, NOT_READY):
@@ -224,19 +220,17 @@ class Database:
             raise
 
     def _keep(self, conn: Connection) -> None:
-        holder = conn._holder
-        # As after a release, what the borrower still holds is dead from now on.
-        driver = cast("TracedConnection", cast("Any", conn)._detach())
-        self._kept.append((holder, driver, asyncio.get_running_loop().time()))
+        self._kept.append((conn, asyncio.get_running_loop().time()))
         self._turns.release()
 
-    async def _kept_one(self) -> Connection | None:
+    def _kept_one(self) -> Connection | None:
         while self._kept:
-            holder, driver, since_s = self._kept.pop()
-            is_fresh = asyncio.get_running_loop().time() - since_s < _IDLE_S_MAX
-            if is_fresh and not driver.is_closed():
-                return _lent(holder, driver)
-            driver.terminate()  # and thereby goes back to the pool
+            conn, since_s = self._kept.pop()
+            if not _is_open(conn):
+                continue
+            if asyncio.get_running_loop().time() - since_s < _IDLE_S_MAX:
+                return conn
+            conn.terminate()  # and thereby goes back to the pool
         return None
 
     async def _release(self, conn: Connection) -> None:
@@ -246,7 +240,7 @@ class Database:
             self._turns.release()
 
     async def _close(self) -> None:
-        while (conn := await self._kept_one()) is not None:
+        while (conn := self._kept_one()) is not None:
             await self._pool.release(conn, timeout=_RELEASE_TIMEOUT_S)
         try:
             async with asyncio.timeout(10.0):
@@ -261,7 +255,8 @@ class Database:
             await conn.fetchval("SELECT 1")
 
 
-def _lent(holder: Holder, driver: TracedConnection) -> Connection:
-    conn = Connection(holder, driver)
-    cast("Any", holder)._proxy = conn
-    return conn
+def _is_open(conn: Connection) -> bool:
+    try:
+        return not conn.is_closed()
+    except asyncpg.InterfaceError:  # cut while nobody used it: the pool has taken it back
+        return False

@@ -182,16 +182,6 @@ async def test_what_one_borrower_sets_the_next_does_not_find(postgres_url: str) 
             assert await conn.fetchval("SHOW work_mem") != "3MB"
 
 
-async def test_a_connection_is_dead_for_whoever_gave_it_back(postgres_url: str) -> None:
-    async with Database.open(postgres_url, schema=SCHEMA, size_max=1) as db:
-        async with db.begin() as first:
-            backend = first.get_server_pid()
-        async with db.begin() as second:
-            assert second.get_server_pid() == backend
-            with pytest.raises(asyncpg.InterfaceError, match="released"):
-                await first.execute("SELECT 1")
-
-
 async def test_a_connection_cut_between_transactions_is_replaced(
     postgres_url: str, database: Database
 ) -> None:
