@@ -18,6 +18,7 @@ from typing import Any
 import jwt
 import pytest
 import pytest_asyncio
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
@@ -31,12 +32,14 @@ from tonearm_kit.wiring import open_database
 from tonearm_notify import bootstrap
 from tonearm_notify.adapters.notifications import PostgresNotifications
 from tonearm_notify.adapters.postgres import PostgresStore
+from tonearm_notify.adapters.sealing import SecretBox
 from tonearm_notify.adapters.sender import open_client
 from tonearm_notify.adapters.webhooks import PostgresWebhooks
 from tonearm_notify.bootstrap import House
 from tonearm_notify.settings import NotifySettings
 from tonearm_notify.usecases.record import Books, record
 
+SEALING_KEY = Fernet.generate_key().decode()
 ISSUER, AUDIENCE, KEY_ID = "https://tonearm.test", "tonearm", "k1"
 
 
@@ -125,6 +128,7 @@ def start_notify(notify_database: str, tokens: Tokens) -> StartNotify:
             "http_port": 0,
             "compare_interval_s": 0.5,
             "drain_window_s_max": 0.5,
+            "webhook_secret_keys": SEALING_KEY,
         }
         settings = NotifySettings(**{**defaults, **fields})
         async with AsyncExitStack() as stack:
@@ -286,6 +290,7 @@ async def make_replica(
         "NOTIFY_DATABASE_SCHEMA": SCHEMA,
         "NOTIFY_COMPARE_INTERVAL_S": "0.5",
         "NOTIFY_DRAIN_WINDOW_S_MAX": "2",
+        "NOTIFY_WEBHOOK_SECRET_KEYS": SEALING_KEY,
         "TOKEN_ISSUER": ISSUER,
         "TOKEN_AUDIENCE": AUDIENCE,
         "OTEL_TRACES_EXPORTER": "none",
@@ -310,7 +315,7 @@ class Recorder:
         self._books = Books(
             journal=PostgresStore(db),
             notifications=PostgresNotifications(db),
-            webhooks=PostgresWebhooks(db),
+            webhooks=PostgresWebhooks(db, SecretBox.from_text(SEALING_KEY)),
             revoked_keep_s=3600,
         )
 

@@ -41,6 +41,9 @@ def service(settings: LocalSettings, name: str) -> dict[str, str]:
     if name == "notify":
         own["NOTIFY_WS_HOST"] = "127.0.0.1"
         own["NOTIFY_WS_PORT"] = str(settings.notify_ws_port)
+        own["NOTIFY_WEBHOOK_SECRET_KEYS_FILE"] = str(
+            settings.path("secrets") / "notify_webhook_keys"
+        )
     return shared(settings) | own
 
 

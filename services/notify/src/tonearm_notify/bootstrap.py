@@ -34,6 +34,7 @@ from tonearm_notify.adapters.notifications import PostgresNotifications
 from tonearm_notify.adapters.observe import Observer
 from tonearm_notify.adapters.postgres import PostgresStore
 from tonearm_notify.adapters.presence import PostgresPresence
+from tonearm_notify.adapters.sealing import SecretBox
 from tonearm_notify.adapters.sender import HttpSender, open_client
 from tonearm_notify.adapters.tickets import PostgresTickets
 from tonearm_notify.adapters.webhooks import PostgresWebhooks
@@ -141,7 +142,10 @@ def build(
         saw_audio=gate.saw_audio,
     )
     broker = PostgresBroker(db, deliverer.put, compare_every_s=settings.compare_interval_s)
-    notifications, webhook_store = PostgresNotifications(db), PostgresWebhooks(db)
+    notifications, webhook_store = (
+        PostgresNotifications(db),
+        PostgresWebhooks(db, _secret_box(settings)),
+    )
     books = Books(
         journal=store,
         notifications=notifications,
@@ -218,8 +222,15 @@ def build(
             idempotency.sweep,
             partial(notifications.sweep, keep_s=settings.notifications_keep_s),
             partial(webhook_store.sweep, keep_s=settings.webhook_deliveries_keep_s),
+            webhook_store.seal,
         ),
     )
+
+
+def _secret_box(settings: NotifySettings) -> SecretBox:
+    if settings.webhook_secret_keys is not None:
+        return SecretBox.from_text(settings.webhook_secret_keys.get_secret_value())
+    return SecretBox.from_file(settings.webhook_secret_keys_file)
 
 
 def _sockets(

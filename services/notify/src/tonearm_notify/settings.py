@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from tonearm_kit.settings import BaseServiceSettings, Port
@@ -139,6 +141,15 @@ class NotifySettings(BaseServiceSettings):
     )
     webhook_deliveries_keep_s: float = Field(
         30 * 86400.0, ge=3600, description="Time that finished deliveries stay, in seconds."
+    )
+    webhook_secret_keys: SecretStr | None = Field(
+        None,
+        description="Keys that seal webhook secrets, 32 bytes in URL-safe base64 each, separated by"
+        " commas: the first seals, all open. Wins over the file.",
+    )
+    webhook_secret_keys_file: Path = Field(
+        Path(".local/secrets/notify_webhook_keys"),
+        description="File with those keys; made on the first start when it is missing.",
     )
     webhook_private_allowed: bool = Field(
         False, description="Let webhooks go to private addresses; for tests only."

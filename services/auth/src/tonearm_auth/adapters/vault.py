@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import secrets
 from pathlib import Path
 
@@ -14,12 +13,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tonearm_auth.domain.errors import KeyEncryptionFailed
-from tonearm_kit.logs import get_logger
+from tonearm_kit.keyfile import read_or_make
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-
-log = get_logger(__name__)
 
 
 class WrongMasterKey(ValueError):
@@ -45,23 +42,10 @@ class Vault:
 
     @classmethod
     def from_file(cls, path: Path) -> Vault:
-        """Return the vault of the key in a file, which is made (mode 0600) when missing.
-
-        Of several processes that start at once, one makes the file and all read the same key.
-        """
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            made = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-            made.touch(mode=0o600)
-            made.write_text(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode() + "\n")
-            try:
-                os.link(made, path)
-                log.warning("made a new key encryption key", path=str(path))
-            except FileExistsError:
-                log.info("another process made the key encryption key", path=str(path))
-            finally:
-                made.unlink()
-        return cls.from_text(path.read_text())
+        """Return the vault of the key in a file, which is made (mode 0600) when missing."""
+        return cls.from_text(
+            read_or_make(path, lambda: base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
+        )
 
     def derive(self, purpose: str) -> bytes:
         """Return 32 bytes for one purpose; knowing them tells nothing of the master key."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from tonearm_kit.db import Connection, Database
-from tonearm_notify.domain.webhooks import DeliveryStatus
+from tonearm_notify.adapters.sealing import SecretBox
+from tonearm_notify.domain.webhooks import SECRET_PREFIX, DeliveryStatus
 from tonearm_notify.usecases.webhook_ports import Attempt, Delivery, Webhook
 
 _WEBHOOK = (
@@ -38,8 +40,9 @@ RETURNING {_DELIVERY}
 class PostgresWebhooks:
     """See `usecases.webhook_ports.WebhookStore`."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, box: SecretBox) -> None:
         self._db = db
+        self._box = box
 
     async def count(self, account_id: str) -> int:
         """Return how many webhooks an account has."""
@@ -53,9 +56,9 @@ class PostgresWebhooks:
         """Add a webhook."""
         async with self._db.acquire() as conn:
             await conn.execute(
-                f"INSERT INTO webhooks ({_WEBHOOK})"  # noqa: S608 - the columns are a constant
-                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-                *_values(webhook),
+                f"INSERT INTO webhooks ({_WEBHOOK}, sealed_with)"  # noqa: S608 - columns are a constant
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                *self._to_row(webhook),
             )
 
     async def load_all(self, account_id: str) -> list[Webhook]:
@@ -66,7 +69,7 @@ class PostgresWebhooks:
                 " WHERE account_id = $1 ORDER BY created_at, webhook_id",
                 account_id,
             )
-        return [Webhook(**dict(row)) for row in rows]
+        return [self._to_webhook(row) for row in rows]
 
     async def find(self, webhook_id: str) -> Webhook | None:
         """Return a webhook, or None."""
@@ -75,18 +78,39 @@ class PostgresWebhooks:
                 f"SELECT {_WEBHOOK} FROM webhooks WHERE webhook_id = $1",  # noqa: S608 - constant
                 webhook_id,
             )
-        return Webhook(**dict(row)) if row else None
+        return self._to_webhook(row) if row else None
 
     async def update(self, webhook: Webhook) -> None:
-        """Write all changeable fields."""
+        """Write all changeable fields; a secret that could not be read stays as it is."""
         async with self._db.acquire() as conn:
             await conn.execute(
-                "UPDATE webhooks SET url = $3, description = $4, event_types = $5, secret = $6,"
-                " secret_before = $7, secret_before_until = $8, status = $9, status_reason = $10,"
-                " failing_since = $11, updated_at = $13"
+                "UPDATE webhooks SET url = $3, description = $4, event_types = $5,"
+                " secret = coalesce($6, secret), secret_before = $7, secret_before_until = $8,"
+                " status = $9, status_reason = $10, failing_since = $11, updated_at = $13,"
+                " sealed_with = CASE WHEN $6 IS NULL THEN sealed_with ELSE $14 END"
                 " WHERE webhook_id = $1 AND account_id = $2 AND created_at = $12",
-                *_values(webhook),
+                *self._to_row(webhook),
             )
+
+    async def seal(self, *, rows_max: int = 500) -> int:
+        """Seal with the newest key what lies open or under another one; return how many."""
+        async with self._db.begin() as conn:
+            rows = await conn.fetch(
+                f"SELECT {_WEBHOOK} FROM webhooks"  # noqa: S608 - the columns are a constant
+                " WHERE sealed_with IS DISTINCT FROM $1"
+                " OR starts_with(secret, $2) OR starts_with(secret_before, $2)"
+                " LIMIT $3 FOR UPDATE SKIP LOCKED",
+                self._box.key_id,
+                SECRET_PREFIX,
+                rows_max,
+            )
+            readable = [row for row in map(self._to_row, map(self._to_webhook, rows)) if row[5]]
+            await conn.executemany(
+                "UPDATE webhooks SET secret = $2, secret_before = $3, sealed_with = $4"
+                " WHERE webhook_id = $1",
+                [(row[0], row[5], row[6], self._box.key_id) for row in readable],
+            )
+        return len(readable)
 
     async def delete(self, webhook_id: str) -> None:
         """Delete a webhook with its deliveries."""
@@ -239,20 +263,30 @@ class PostgresWebhooks:
             )
         return int(done.rpartition(" ")[2])
 
+    def _to_webhook(self, row: Any) -> Webhook:
+        fields = dict(row)
+        for name in ("secret", "secret_before"):
+            if fields[name] is not None:
+                fields[name] = self._box.open(fields[name], webhook_id=fields["webhook_id"])
+        return Webhook(**fields)
 
-def _values(webhook: Webhook) -> tuple[object, ...]:
-    return (
-        webhook.webhook_id,
-        webhook.account_id,
-        webhook.url,
-        webhook.description,
-        list(webhook.event_types),
-        webhook.secret,
-        webhook.secret_before,
-        webhook.secret_before_until,
-        str(webhook.status),
-        webhook.status_reason,
-        webhook.failing_since,
-        webhook.created_at,
-        webhook.updated_at,
-    )
+    def _to_row(self, webhook: Webhook) -> tuple[object, ...]:
+        return (
+            webhook.webhook_id,
+            webhook.account_id,
+            webhook.url,
+            webhook.description,
+            list(webhook.event_types),
+            self._sealed(webhook, webhook.secret),
+            self._sealed(webhook, webhook.secret_before),
+            webhook.secret_before_until,
+            str(webhook.status),
+            webhook.status_reason,
+            webhook.failing_since,
+            webhook.created_at,
+            webhook.updated_at,
+            self._box.key_id,
+        )
+
+    def _sealed(self, webhook: Webhook, secret: str | None) -> str | None:
+        return secret and self._box.seal(secret, webhook_id=webhook.webhook_id)

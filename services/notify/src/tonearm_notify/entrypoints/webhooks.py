@@ -151,7 +151,8 @@ def _fields(thing: Webhook | Delivery) -> dict[str, Any]:
 
 
 def _with_secret(webhook: Webhook) -> WebhookWithSecret:
-    return WebhookWithSecret(**WebhookView.of(webhook).model_dump(), secret=webhook.secret)
+    shown = WebhookView.of(webhook).model_dump()
+    return WebhookWithSecret.model_validate({**shown, "secret": webhook.secret})
 
 
 def routes(

@@ -62,6 +62,13 @@ class Postman:
         if webhook is None:
             return
         now = self._clock.now()
+        secrets = webhook.secrets(now)
+        if not secrets:
+            unreadable = Attempt(
+                http_status=None, error="the secret cannot be read; rotate it", duration_s=0.0
+            )
+            await self._settle(webhook, delivery, unreadable)
+            return
         body = delivery.body.encode()
         timestamp_s = int(now.timestamp())
         headers = {
@@ -70,7 +77,7 @@ class Postman:
             "webhook-id": delivery.event_id,
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": rules.sign(
-                webhook.secrets(now), id_=delivery.event_id, timestamp_s=timestamp_s, body=body
+                secrets, id_=delivery.event_id, timestamp_s=timestamp_s, body=body
             ),
         }
         if delivery.traceparent:

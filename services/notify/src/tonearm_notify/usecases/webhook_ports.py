@@ -19,7 +19,8 @@ class Webhook:
     url: str
     description: str
     event_types: Sequence[str]
-    secret: str
+    secret: str | None
+    """None where it cannot be read any more: the key that sealed it is gone."""
     secret_before: str | None
     secret_before_until: datetime | None
     status: str
@@ -30,8 +31,9 @@ class Webhook:
 
     def secrets(self, now: datetime) -> list[str]:
         """Return the secrets that sign at this time, newest first."""
-        before, until = self.secret_before, self.secret_before_until
-        return [self.secret, before] if before and until and now < until else [self.secret]
+        until = self.secret_before_until
+        before = self.secret_before if until and now < until else None
+        return [secret for secret in (self.secret, before) if secret]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
