@@ -29,6 +29,7 @@ from tonearm_kit.db import Connection, Database
 from tonearm_kit.http import Check, create_app, serve
 from tonearm_kit.ids import new_id
 from tonearm_kit.kafka import ConsumerRunner, KafkaProducer, RunnerSettings
+from tonearm_kit.kafka.claims import ObjectClaims
 from tonearm_kit.lifecycle import every, keep_running
 from tonearm_kit.migrations import KIT, Component, migrate, wait_for_schema
 from tonearm_kit.outbox import Outbox, OutboxRelay
@@ -76,7 +77,10 @@ async def assemble(settings: AnalysisSettings) -> AsyncIterator[Service]:
         KafkaProducer.open(settings.kafka_bootstrap_servers, client_id="analysis") as producer,
     ):
         await wait_for_schema(db, COMPONENTS, timeout_s=settings.database_wait_s)
-        store = PostgresStore(db, Outbox(source=SOURCE, clock=clock, new_id=new_id))
+        # Progress with long lists (`progress_items_max`) can be larger than an event may be.
+        claims = ObjectClaims.open(settings.object_store_url)
+        outbox = Outbox(source=SOURCE, clock=clock, new_id=new_id, claims=claims)
+        store = PostgresStore(db, outbox)
         recordings = StoredRecordings(from_url(settings.object_store_url), spool=settings.spool_dir)
         analyze = partial(
             analyze_recording,
@@ -117,6 +121,7 @@ async def assemble(settings: AnalysisSettings) -> AsyncIterator[Service]:
                     priority_topics=(topics.ANALYSIS_REQUEST_PRIORITY.name,),
                 ),
                 job_handlers={AnalysisRequested.TYPE: consumers.on_analysis_requested(analyze)},
+                claims=claims,
             ),
             deletions=ConsumerRunner(
                 bootstrap_servers=settings.kafka_bootstrap_servers,

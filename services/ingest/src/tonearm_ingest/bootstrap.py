@@ -33,6 +33,7 @@ from tonearm_kit.db import Database
 from tonearm_kit.http import Check
 from tonearm_kit.ids import new_id
 from tonearm_kit.kafka import ConsumerRunner, KafkaProducer
+from tonearm_kit.kafka.claims import ObjectClaims
 from tonearm_kit.lifecycle import every, keep_running
 from tonearm_kit.migrations import KIT, Component, wait_for_schema
 from tonearm_kit.migrations import migrate as migrate_schema
@@ -192,6 +193,7 @@ def make_consumers(parts: Parts) -> tuple[ConsumerRunner, ConsumerRunner]:
             within=parts.library.within, track=lambda news, tx: track_analysis(news, tx=tx)
         ),
         batch=True,
+        claims=ObjectClaims.open(settings.object_store_url),
     )
     accounts = ConsumerRunner(
         bootstrap_servers=settings.kafka_bootstrap_servers,

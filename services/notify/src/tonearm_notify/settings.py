@@ -21,6 +21,15 @@ class NotifySettings(BaseServiceSettings):
         pattern=r"^[a-z_][a-z0-9_]{0,62}$",
         description="Schema that holds this service's tables; it is put on the search path.",
     )
+    object_store_url: str = Field(
+        "",
+        pattern=r"^$|^(file|s3|gs|az|memory)://",
+        validation_alias="OBJECT_STORE_URL",
+        description=(
+            "Where events above 64 KiB leave their data, the same as analysis has; without it they"
+            " go to the dead letters."
+        ),
+    )
     ws_host: str = Field("127.0.0.1", description="Address that the WebSocket door binds.")
     ws_port: Port = Field(8114, description="TCP port of the WebSocket door; 0 picks a free one.")
     ws_origins: str = Field(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
 
 import obstore
+import obstore.exceptions
 from obstore.store import from_url
 
 from tonearm_contracts.envelope import CloudEvent
@@ -16,13 +21,25 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "claims"
 BYTES_MAX: Final = 64 * 1024 * 1024
+REQUEST_TIMEOUT_S: Final = 5.0
+"""With the retries within it; writers hold their transaction open for so long."""
+
+RETRIES_MAX: Final = 2
+_ERROR_CHARS_MAX = 500
+
+
+class ClaimStoreAway(ConnectionError):
+    """The object store did not do what was asked; the same call may succeed later."""
 
 
 class ClaimStore(Protocol):
     """Keeps the data of events that are too large to travel."""
 
     async def put(self, event_id: str, value: bytes) -> str:
-        """Store `value` and return the URI that becomes the event's `dataref`."""
+        """Store `value` and return the URI that becomes the event's `dataref`.
+
+        Raises OSError when the store is away.
+        """
         ...
 
     async def get(self, dataref: str) -> bytes:
@@ -42,12 +59,26 @@ class ObjectClaims:
 
     @classmethod
     def open(cls, url: str) -> ObjectClaims:
-        """Open the store behind `url`, such as `s3://bucket` or `file:///folder`."""
-        return cls(from_url(url), url=url)
+        """Open the store behind `url`: `s3://bucket/prefix`, `file:///folder` (made if missing).
+
+        Every service that writes or reads such events needs the same `url`: it is the beginning
+        of each `dataref`.
+        """
+        scheme = urlsplit(url).scheme
+        if scheme == "file":
+            return cls(from_url(url, mkdir=True), url=url)
+        patience = timedelta(seconds=REQUEST_TIMEOUT_S)
+        store = from_url(
+            url,
+            client_options={"timeout": patience, "allow_http": True},
+            retry_config={"max_retries": RETRIES_MAX, "retry_timeout": patience},
+        )
+        return cls(store, url=url)
 
     async def put(self, event_id: str, value: bytes) -> str:
         """See `ClaimStore`."""
-        await obstore.put_async(self._store, f"{FOLDER}/{event_id}", value)
+        with _store_errors():
+            await obstore.put_async(self._store, f"{FOLDER}/{event_id}", value)
         return self._base + event_id
 
     async def get(self, dataref: str) -> bytes:
@@ -56,10 +87,19 @@ class ObjectClaims:
         # Following any URI would let whoever can write events make us fetch whatever they like.
         if name == dataref or "/" in name or ".." in name:
             raise Poison(f"dataref {dataref!r} is outside of the claim store")
-        found = await obstore.get_async(self._store, f"{FOLDER}/{name}")
-        if found.meta["size"] > BYTES_MAX:
-            raise Poison(f"claim of {found.meta['size']} bytes, at most {BYTES_MAX}")
-        return bytes(await found.bytes_async())
+        with _store_errors():
+            found = await obstore.get_async(self._store, f"{FOLDER}/{name}")
+            if found.meta["size"] > BYTES_MAX:
+                raise Poison(f"claim of {found.meta['size']} bytes, at most {BYTES_MAX}")
+            return bytes(await found.bytes_async())
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except obstore.exceptions.BaseError as error:
+        raise ClaimStoreAway(f"{type(error).__name__}: {error}"[:_ERROR_CHARS_MAX]) from error
 
 
 async def resolve(event: CloudEvent, claims: ClaimStore | None) -> CloudEvent:
@@ -67,7 +107,10 @@ async def resolve(event: CloudEvent, claims: ClaimStore | None) -> CloudEvent:
     if event.dataref is None:
         return event
     if claims is None:
-        raise Poison("the data is behind a dataref and this consumer has no claim store")
+        raise Poison(
+            f"{event.type}: the data is behind the dataref {event.dataref!r} and this consumer "
+            "has no claim store; set OBJECT_STORE_URL to the one that its writer has"
+        )
     try:
         data = json.loads(await claims.get(event.dataref))
     except ValueError as error:

@@ -20,7 +20,10 @@ Handler = Callable[[Connection, CloudEvent], Awaitable[None]]
 """Effect of one event, inside the runner's transaction, behind the runner's inbox check."""
 
 BatchHandler = Callable[[Connection, Sequence[CloudEvent]], Awaitable[None]]
-"""Effect of several events of one type and one partition, in their order, ditto."""
+"""Effect of several events of one partition, in their order, ditto.
+
+A handler that is given for several types gets their events together.
+"""
 
 JobHandler = Callable[[CloudEvent], Awaitable[None]]
 """A long job: it owns its transactions and calls `inbox.first_time` in the last one."""
@@ -133,15 +136,16 @@ class Effects:
         return fresh
 
     async def _run(self, conn: Connection, events: Sequence[CloudEvent]) -> None:
-        # Runs of one type, not all of one type: the order of a key's events is kept.
-        for event_type, group in groupby(events, key=lambda event: event.type):
-            batch_handler = self._batch_handlers.get(event_type)
+        # Runs of one handler, not all that it handles: the order of a key's events is kept.
+        for batch_handler, group in groupby(
+            events, key=lambda event: self._batch_handlers.get(event.type)
+        ):
             if batch_handler is not None:
                 await batch_handler(conn, list(group))
                 continue
             for event in group:
                 with handling(event):
-                    await self._handlers[event_type](conn, event)
+                    await self._handlers[event.type](conn, event)
 
     async def _run_job(self, job: JobHandler, event: CloudEvent) -> None:
         try:

@@ -124,7 +124,10 @@ class Outbox:
         if len(value) <= MAX_EVENT_BYTES:
             return value, None
         if self._claims is None:
-            raise EventTooLarge(f"{event.TYPE}: {len(value)} bytes, at most {MAX_EVENT_BYTES}")
+            raise EventTooLarge(
+                f"{event.TYPE}: {len(value)} bytes, at most {MAX_EVENT_BYTES} without a claim "
+                "store; open one with ObjectClaims.open(OBJECT_STORE_URL)"
+            )
         return b"{}", await self._claims.put(event_id, value)
 
     async def _check_bound(self, conn: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -11,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from tonearm_contracts.envelope import CloudEvent
-from tonearm_contracts.events import AudioDeleted
+from tonearm_contracts.envelope import MAX_EVENT_BYTES, CloudEvent
+from tonearm_contracts.events import AnalysisProgressed, AudioDeleted
 from tonearm_contracts.topics import Topic
 from tonearm_kit.clock import SystemClock
 from tonearm_kit.db import Connection, Database
@@ -24,8 +25,10 @@ from tonearm_kit.kafka import (
     Poison,
     RetryPolicy,
     RunnerSettings,
+    decode,
     retries,
 )
+from tonearm_kit.kafka.claims import ObjectClaims
 from tonearm_kit.kafka.client import KafkaBroker
 from tonearm_kit.kafka.log import KafkaLog
 from tonearm_kit.kafka.topics import KafkaSettings
@@ -193,6 +196,51 @@ async def test_sixty_percent_poison_trips_the_brake_and_nothing_more_dies(
     assert len(await log.read([dead])) == dead_when_braked
     assert BrakeSettings().poison_count_min - 1 <= dead_when_braked < 100
     sys.stdout.write(f"\n{dead_when_braked} of 120 died before the brake held\n")  # with -s
+
+
+async def test_an_event_above_64_kib_travels_by_claim_check_and_arrives_whole(
+    database: Database, servers: str, topic: str
+) -> None:
+    """Outbox, broker and object store of this stack: the record stays small, the data is whole."""
+    claims = ObjectClaims.open(os.environ["OBJECT_STORE_URL"])
+    outbox = Outbox(source="/test", clock=SystemClock(), new_id=new_id, claims=claims)
+    large = AnalysisProgressed(
+        job_id="j", audio_id="a", account_id="b", stage="rhythm", stages_done=1, stages_total=6,
+        stage_duration_s=1.0, result={"beats_s": [number / 3 for number in range(20_000)]},
+    )  # fmt: skip
+    async with database.begin() as conn:
+        event_id = await outbox.add(conn, large, topic=topic)
+    seen: asyncio.Queue[CloudEvent] = asyncio.Queue()
+
+    async def handle(conn: Connection, event: CloudEvent) -> None:
+        seen.put_nowait(event)
+
+    stop = asyncio.Event()
+    without, with_claims = (
+        ConsumerRunner(
+            bootstrap_servers=servers, group=f"{name}.{topic}", topics=[topic], db=database,
+            handlers={AnalysisProgressed.TYPE: handle}, settings=SETTINGS, claims=store,
+        )
+        for name, store in (("without", None), ("with", claims))
+    )  # fmt: skip
+    log, dead = KafkaLog(servers), retries.dead_letter_topic(f"without.{topic}")
+    async with (
+        KafkaProducer.open(servers, client_id="test") as producer,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for run in (OutboxRelay(database, producer).run, without.run, with_claims.run):
+            tasks.create_task(run(stop))
+        async with asyncio.timeout(60):
+            event = await seen.get()
+            while not (letters := await log.read([dead])):
+                await asyncio.sleep(0.05)
+        stop.set()
+    assert (event.id, decode(event, AnalysisProgressed)) == (event_id, large)
+    (record,) = await log.read([topic])
+    assert len(record.value or b"") < MAX_EVENT_BYTES < len(large.model_dump_json())
+    assert dict(record.headers)["ce_dataref"].decode().endswith(f"/claims/{event_id}")
+    assert b"has no claim store; set OBJECT_STORE_URL" in dict(letters[0].headers)[retries.REASON]
+    assert seen.empty()
 
 
 async def test_a_job_longer_than_the_session_keeps_its_partition(

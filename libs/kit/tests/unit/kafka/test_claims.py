@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from obstore.store import MemoryStore
 
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit.db import Connection
 from tonearm_kit.kafka import Poison, retries
-from tonearm_kit.kafka.claims import ObjectClaims, resolve
+from tonearm_kit.kafka.claims import ClaimStoreAway, ObjectClaims, resolve
+from tonearm_kit.kafka.failures import Verdict, verdict
 from tonearm_kit.kafka.headers import encode
 
 from .test_headers import event
@@ -69,6 +72,21 @@ async def test_the_runner_fetches_claims_and_parks_what_it_may_not_fetch(
     assert b"outside of the claim store" in dict(dead.headers)[retries.REASON]
 
 
+async def test_a_store_that_is_away_is_no_fault_of_the_event(tmp_path: Path) -> None:
+    claims = ObjectClaims.open(f"{tmp_path.as_uri()}/made")
+    (tmp_path / "made" / "claims").write_text("a file where the folder should be")
+    with pytest.raises(ClaimStoreAway) as caught:
+        await claims.put("e1", b"{}")
+    assert verdict(caught.value) is Verdict.TRANSIENT
+
+
+async def test_a_claim_that_is_gone_may_come_back(tmp_path: Path) -> None:
+    claims = ObjectClaims.open(tmp_path.as_uri())
+    with pytest.raises(FileNotFoundError) as caught:
+        await claims.get(f"{tmp_path.as_uri()}/claims/e1")
+    assert verdict(caught.value) is Verdict.TRANSIENT
+
+
 async def test_without_a_claim_store_a_claim_is_poison() -> None:
-    with pytest.raises(Poison, match="no claim store"):
+    with pytest.raises(Poison, match="no claim store; set OBJECT_STORE_URL"):
         await resolve(event(dataref="s3://tonearm/claims/e1", data={}), None)

@@ -155,6 +155,20 @@ async def test_a_batch_handler_gets_runs_of_its_type_in_order() -> None:
     assert world.effects.ids == ["3"]
 
 
+async def test_types_that_share_a_batch_handler_share_its_batches() -> None:
+    world, seen = World(partitions=1), list[list[str]]()
+
+    async def many(conn: Connection, events: Sequence[CloudEvent]) -> None:
+        seen.append([event.id for event in events])
+
+    for event_id, kind in (("1", "x"), ("2", "y"), ("3", "x"), ("4", "z"), ("5", "y")):
+        world.put(event_id, kind=kind)
+    runner = world.runner(batch_handlers={"x": many, "y": many}, handlers={"z": world.effects.add})
+    async with running(runner):
+        await until(lambda: sum(world.broker.committed("g").values()) == 5)
+    assert seen == [["1", "2", "3"], ["5"]]
+
+
 async def test_one_bad_message_of_a_batch_takes_the_dead_letter_way_alone() -> None:
     world = World(partitions=1)
 
