@@ -10,18 +10,44 @@ import numpy as np
 import pytest
 
 from tonearm_eval.clips import read_manifest
+from tonearm_eval.generator import related, soundfont
 from tonearm_eval.generator.__main__ import make_clip, plan
 from tonearm_eval.generator.beatless import KINDS, sound
 from tonearm_eval.generator.compose import compose
-from tonearm_eval.generator.material import DEV, STYLES
+from tonearm_eval.generator.material import DEV, STYLES, Progression
 from tonearm_eval.generator.material_test import TEST
 from tonearm_eval.generator.piece import TempoMap
 
 
-def test_splits_share_no_progression_pattern_rhythm_or_sound() -> None:
-    for kind in DEV.progressions:
-        dev = {tuple(p) for p in DEV.progressions[kind]}
-        assert not dev & {tuple(p) for p in TEST.progressions[kind]}
+def as_loop(progression: Progression) -> tuple[tuple[int, str], ...]:
+    """A progression as triads that go round: where it begins and what repeats do not matter."""
+    triads = {"maj7": "maj", "7": "maj", "min7": "min", "hdim7": "dim"}
+    chords = [(step, triads.get(quality, quality)) for step, quality in progression]
+    chords = [c for k, c in enumerate(chords) if c != chords[k - 1]] or chords[:1]
+    period = next(
+        n
+        for n in range(1, len(chords) + 1)
+        if len(chords) % n == 0 and chords == chords[:n] * (len(chords) // n)
+    )
+    loop = chords[:period]
+    return min(tuple(loop[k:] + loop[:k]) for k in range(period))
+
+
+def test_splits_share_no_progression_whatever_its_first_chord() -> None:
+    dev, test = (
+        {as_loop(p) for pool in material.progressions.values() for p in pool}
+        for material in (DEV, TEST)
+    )
+    assert not dev & test
+
+
+def test_a_loop_has_no_beginning() -> None:
+    assert as_loop([(0, "maj"), (0, "maj"), (5, "maj7"), (7, "7")]) == as_loop(
+        [(7, "maj"), (0, "maj"), (5, "maj"), (7, "maj"), (0, "maj"), (5, "maj")]
+    )
+
+
+def test_splits_share_no_pattern_rhythm_or_sound() -> None:
     for style, meter in ((name, style.meter) for name, style in STYLES.items()):
         if style in DEV.drums:
             for pair in itertools.product(DEV.drums[style], TEST.drums[style]):
@@ -33,6 +59,28 @@ def test_splits_share_no_progression_pattern_rhythm_or_sound() -> None:
         )
     assert not set(DEV.soundfonts) & set(TEST.soundfonts)
     assert not set(DEV.codecs) & set(TEST.codecs)
+
+
+def test_no_soundfont_of_development_shares_samples_with_the_test_split() -> None:
+    assert not any(related.related_to_test(name) for name in DEV.soundfonts)
+    assert related.related_to_test("TimGM6mb")
+    for dev, test in itertools.product(DEV.soundfonts, TEST.soundfonts):
+        first, second = soundfont.find(dev), soundfont.find(test)
+        if first and second:
+            found = related.greatest(first, second, pitches=(55,))
+            assert max(found.values()) < related.SAME_SAMPLES
+
+
+def test_equal_samples_are_told_from_others() -> None:
+    rng = np.random.default_rng(4)
+    waves = rng.standard_normal((2, 1 << 13))
+    moved = np.roll(waves[0], 100)
+    spectra = [
+        np.fft.rfft(wave / np.linalg.norm(wave), 1 << 15)[None].astype(np.complex64)
+        for wave in (waves[0], moved, waves[1])
+    ]
+    assert related.correlation(spectra[0], spectra[1])[0] > related.SAME_SAMPLES
+    assert related.correlation(spectra[0], spectra[2])[0] < 0.1
 
 
 def test_a_constant_tempo_and_a_ramp_are_exact() -> None:

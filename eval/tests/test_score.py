@@ -33,8 +33,12 @@ def test_half_the_tempo_counts_for_the_lenient_metrics_alone() -> None:
     assert "key_exact" not in marks
 
 
-def test_none_is_wrong_not_missing_for_tempo() -> None:
-    assert score(CLIP, Answer(None, ()))["tempo_acc2"] == 0.0
+def test_none_is_wrong_and_silence_is_missing() -> None:
+    none = score(CLIP, Answer.of({"tempo_bpm": None, "key": None, "meter": None}))
+    assert none == {
+        "tempo_acc1": 0.0, "tempo_acc2": 0.0, "meter": 0.0, "key_exact": 0.0, "key_weighted": 0.0,
+    }  # fmt: skip
+    assert score(CLIP, Answer.of({})) == {}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
     python -m tonearm_eval.accuracy [--clips 300] [--folder DIR ...]
 
 Generates the test split if it is not there, gets all answers (a run that stopped goes on), and
-writes docs/accuracy.json and docs/accuracy.md.
+writes docs/accuracy.json, docs/accuracy.md and a reliability diagram a set.
 """
 
 from __future__ import annotations
@@ -12,27 +12,35 @@ import argparse
 import json
 import subprocess
 import sys
-from itertools import pairwise
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from tonearm_analysis.engine import ENGINE_VERSION
+from tonearm_eval import reliability
 from tonearm_eval.clips import Clip, read_manifest
-from tonearm_eval.run import OURS, PEERS, answer_all, known_answers, scored
-from tonearm_eval.score import METRICS, key_index, means
+from tonearm_eval.comparison import Scores, best_settings, by_group, column, lead, summary
+from tonearm_eval.page import GROUP_METRICS, page
+from tonearm_eval.run import (
+    OURS,
+    PEERS,
+    answer_all,
+    answer_file,
+    known_answers,
+    scored,
+    settings_of,
+)
+from tonearm_eval.score import METRICS, key_index, key_relation
 
 SEED: Final = 20_261_122
-BINS: Final = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0001)
-METHODS: Final = {
-    "tonearm": "profile full",
-    "tonearm-fast": "profile fast",
-    "essentia": "RhythmExtractor2013 multifeature, KeyExtractor bgate, ChordsDetection",
-    "librosa": "beat_track, chroma_cqt with Krumhansl profiles",
-    "aubio": "tempo default",
-    "madmom": "RNN + DBN downbeats in bars of 3 or 4, CNN key",
-}
+GENERATED: Final = (
+    "Made by the generator's test split: tempo, beats, meter, key and chords are exact, and every "
+    "figure says how an analyser does on synthetic music, not on records. The split shares no "
+    "progression (as a loop, whatever its first chord), drum pattern, melody rhythm, instrument, "
+    "codec or soundfont with the development split, nor a soundfont whose samples are the same."
+)
 
 
 def ensure_clips(folder: Path, clips: int) -> None:
@@ -45,125 +53,119 @@ def ensure_clips(folder: Path, clips: int) -> None:
     subprocess.run(command, check=True)
 
 
-def reliability(clips: list[Clip], out: Path) -> dict[str, list[dict[str, float]]]:
-    """Stated confidence against how often it came true, for tempo and key."""
-    answers = known_answers(out / "tonearm.jsonl")
-    tempo, key = [], []
-    for clip in clips:
-        answer = answers.get(str(clip.path.resolve()))
-        if answer is None:
+def key_errors(
+    all_scores: dict[str, Scores], clips: list[Clip], out: Path
+) -> dict[str, dict[str, int]]:
+    """How each analyser's keys relate to the true ones, at its best setting."""
+    table: dict[str, dict[str, int]] = {}
+    for name, scores in all_scores.items():
+        best = best_settings(scores).get("key_exact")
+        if best is None:
             continue
-        if clip.tempo_bpm and answer["tempo_bpm"]:
-            right = abs(answer["tempo_bpm"] - clip.tempo_bpm) <= 0.04 * clip.tempo_bpm
-            tempo.append((answer["tempo_confidence"], right))
-        if clip.key is not None and answer["key"]:
-            key.append((answer["key_confidence"], key_index(answer["key"]) == clip.key))
-    return {"tempo": _binned(tempo), "key": _binned(key)}
+        answers = settings_of(name, clips, out)[best["setting"]]
+        counts = dict.fromkeys(("right", "relative", "parallel", "fifth up", "fifth down"), 0)
+        counts |= {"other": 0, "none": 0}
+        for clip in clips:
+            answer = answers.get(str(clip.path.resolve()))
+            if answer is not None and clip.key is not None:
+                key = answer.get("key")
+                counts[key_relation(clip.key, key_index(key)) if key else "none"] += 1
+        table[name] = counts
+    return table
 
 
-def _binned(pairs: list[tuple[float, bool]]) -> list[dict[str, float]]:
-    rows = []
-    for low, high in pairwise(BINS):
-        inside = [(stated, right) for stated, right in pairs if low <= stated < high]
-        if inside:
-            rows.append(
-                {
-                    "from": low,
-                    "to": min(high, 1.0),
-                    "clips": len(inside),
-                    "stated": round(float(np.mean([stated for stated, _ in inside])), 3),
-                    "true": round(float(np.mean([right for _, right in inside])), 3),
+def about(folder: Path) -> list[str]:
+    """What a set says of itself: its ABOUT.md, or what the generator's are."""
+    text = folder / "ABOUT.md"
+    return text.read_text(encoding="utf-8").splitlines() if text.exists() else [GENERATED]
+
+
+def set_figures(folder: Path, out: Path, names: list[str]) -> dict[str, Any]:
+    """All figures of one folder of clips."""
+    clips = read_manifest(folder)
+    all_scores = {name: scores for name in names if (scores := scored(name, clips, out))}
+    analysers = {
+        name: {
+            "best": best_settings(scores),
+            "settings": {
+                setting: {
+                    metric: summary(values)
+                    for metric in METRICS
+                    if np.isfinite(values := column(rows, metric)).any()
                 }
-            )
-    return rows
+                for setting, rows in scores.items()
+            },
+        }
+        for name, scores in all_scores.items()
+    }
+    us, others = names[0], [name for name in all_scores if name not in OURS]
+    compared = [us, *others] if us in all_scores else others
+    return {
+        "clips": len(clips),
+        "about": about(folder),
+        "analysers": analysers,
+        "lead": lead(all_scores, us, others) if us in all_scores else {},
+        "groups": {
+            group: {n: by_group(all_scores[n], clips, group, GROUP_METRICS) for n in compared}
+            for group in ("meter", "style")
+        },
+        "key_errors": key_errors(all_scores, clips, out),
+        "reliability": reliability.tables(clips, known_answers(answer_file(out, us))),
+    }
+
+
+def training() -> dict[str, str]:
+    """What each file of numbers in the engine was fitted on or taken from, by its card."""
+    folder = files("tonearm_analysis.engine.models")
+    cards = sorted(p.name for p in folder.iterdir() if p.name.endswith(".card.json"))
+    read = {name: json.loads(folder.joinpath(name).read_text(encoding="utf-8")) for name in cards}
+    return {
+        card["name"]: f"{card['training']}. Licence {card['licence']}." for card in read.values()
+    }
 
 
 def card(folders: list[Path], out: Path, names: list[str]) -> dict[str, Any]:
     """All figures, ready for JSON."""
-    sets = {}
-    for folder in folders:
-        clips = read_manifest(folder)
-        analysers = {}
-        for name in names:
-            rows = scored(name, clips, out)
-            if rows:
-                found = means(row for _, row in rows)
-                figures = {k: {"mean": round(v, 4), "clips": n} for k, (v, n) in found.items()}
-                analysers[name] = {"clips": len(rows), "figures": figures}
-        sets[folder.name] = {
-            "clips": len(clips),
-            "analysers": analysers,
-            "reliability": reliability(clips, out),
-        }
-    return {"engine_version": ENGINE_VERSION, "metrics": METRICS, "methods": METHODS, "sets": sets}
-
-
-def page(data: dict[str, Any]) -> str:
-    """The card as Markdown."""
-    lines = [
-        "# Accuracy",
-        "",
-        f"Engine {data['engine_version']}. Written by `make accuracy`; the figures are in "
-        "[accuracy.json](accuracy.json).",
-        "",
-        "The clips are generated: tempo, beats, meter, key and chords are exact, and every figure "
-        "says how the engine does on synthetic music, not on records. The test split shares no "
-        "progression, drum pattern, melody rhythm, instrument or soundfont with the development "
-        "split that the engine's own numbers were fitted on. Peers run in the same way on the "
-        "same files; a dash means that the peer does not answer.",
-        "",
-    ]
-    for name, figures in data["sets"].items():
-        lines += [f"## {name}: {figures['clips']} clips", ""]
-        lines += ["| analyser | clips | " + " | ".join(METRICS) + " |"]
-        lines += ["|" + " --- |" * (len(METRICS) + 2)]
-        for analyser, row in figures["analysers"].items():
-            cells = [
-                f"{row['figures'][m]['mean']:.3f}" if m in row["figures"] else "-" for m in METRICS
-            ]
-            lines.append(f"| {analyser} | {row['clips']} | " + " | ".join(cells) + " |")
-        lines += ["", "Stated confidence against how often it came true:", ""]
-        lines += ["| estimate | stated | clips | mean stated | came true |"]
-        lines += ["| --- | --- | --- | --- | --- |"]
-        for estimate, rows in figures["reliability"].items():
-            lines += [
-                f"| {estimate} | {row['from']:.2f}-{row['to']:.2f} | {row['clips']} | "
-                f"{row['stated']:.3f} | {row['true']:.3f} |"
-                for row in rows
-            ]
-        lines.append("")
-    lines += ["## What the columns mean", ""]
-    lines += [f"- `{name}`: {text}" for name, text in METRICS.items()]
-    lines += ["", "## What ran", ""]
-    lines += [f"- {name}: {method}" for name, method in METHODS.items()]
-    return "\n".join(lines) + "\n"
+    return {
+        "engine_version": ENGINE_VERSION,
+        "metrics": METRICS,
+        "diagrams": {folder.name: f"accuracy-{folder.name}.svg" for folder in folders},
+        "training": training(),
+        "sets": {folder.name: set_figures(folder, out, names) for folder in folders},
+    }
 
 
 def main() -> None:
     """Generate, answer, score, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=300)
-    parser.add_argument("--folder", type=Path, action="append", default=[])
+    parser.add_argument(
+        "--folder", type=Path, action="append", default=[], help="more sets, beside the test split"
+    )
     parser.add_argument("--work", type=Path, default=Path(".local/eval"))
     parser.add_argument("--peers", type=Path, default=Path(".local/peers"))
-    parser.add_argument("--only", default=",".join((*OURS, *PEERS)))
+    parser.add_argument("--only", default=",".join((*OURS, *PEERS)), help="analysers to ask")
     parser.add_argument("--docs", type=Path, default=Path("docs"))
+    parser.add_argument("--again", action="store_true", help="ask our engine anew")
     parser.add_argument("--no-new-answers", action="store_true", help="score what is there")
     args = parser.parse_args()
-    folders = args.folder or [args.work / "test"]
-    if not args.folder:
-        ensure_clips(folders[0], args.clips)
+    folders = [args.work / "test", *args.folder]
+    ensure_clips(folders[0], args.clips)
     out = args.work / "answers"
     out.mkdir(parents=True, exist_ok=True)
-    names = args.only.split(",")
-    if not args.no_new_answers:
-        clips = [clip for folder in folders for clip in read_manifest(folder)]
-        for name in names:
-            print(name if answer_all(name, clips, out, args.peers) else f"{name}: not installed")
-    data = card(folders, out, names)
+    clips = [clip for folder in folders for clip in read_manifest(folder)]
+    for name in () if args.no_new_answers else args.only.split(","):
+        if args.again and name in OURS:
+            answer_file(out, name).unlink(missing_ok=True)
+        print(name if answer_all(name, clips, out, args.peers) else f"{name}: not installed")
+    data = card(folders, out, [*OURS, *PEERS])
     text = json.dumps(data, indent=1) + "\n"
     (args.docs / "accuracy.json").write_text(text, encoding="utf-8")
     (args.docs / "accuracy.md").write_text(page(data), encoding="utf-8")
+    for name, figures in data["sets"].items():
+        if figures["reliability"]:
+            svg = reliability.diagram(figures["reliability"])
+            (args.docs / data["diagrams"][name]).write_text(svg, encoding="utf-8")
     print(page(data))
 
 

@@ -1,7 +1,7 @@
 """A folder of clips with truth beside it: manifest.csv, beat files, chord files.
 
 Columns of the manifest: path, duration_s, tempo_bpm, key, mode, meter, style, beats_file,
-chords_file; any may be empty but the path.  Beat file: time and number in the bar on a line.
+chords_file, soundfont; any may be empty but the path.  Beat file: time and number in the bar on a line.
 Chord file: start, end and label on a line.
 """
 
@@ -23,7 +23,7 @@ class Clip:
     """One recording and what is known of it; None or empty where nothing is.
 
     key: 0-11 major from C, 12-23 minor.  beats: (second, number in the bar or 0).
-    chords: (start second, end second, label).
+    chords: (start second, end second, label).  soundfont: what it was played with.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Clip:
     meter: str | None
     beats: tuple[tuple[float, int], ...]
     chords: tuple[tuple[float, float, str], ...]
+    soundfont: str = ""
 
 
 def read_manifest(folder: Path) -> list[Clip]:
@@ -56,6 +57,7 @@ def _clip(folder: Path, row: dict[str, str]) -> Clip:
         meter=row.get("meter") or None,
         beats=_beats(_beside(folder, row.get("beats_file"), f"beats/{path.stem}.beats")),
         chords=_chords(_beside(folder, row.get("chords_file"), f"chords/{path.stem}.lab")),
+        soundfont=row.get("soundfont") or "",
     )
 
 

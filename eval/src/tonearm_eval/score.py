@@ -35,7 +35,11 @@ METRICS: Final = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What an analyser says of a clip; None where it says nothing on the matter."""
+    """What an analyser says of a clip; None where it says nothing on the matter.
+
+    An analyser that looked and found none says so with a tempo of 0 or an empty meter or key, and
+    that is wrong where the truth has one.
+    """
 
     tempo_bpm: float | None = None
     beats_s: tuple[float, ...] | None = None
@@ -53,11 +57,11 @@ class Answer:
 
         chords = data.get("chords")
         return cls(
-            tempo_bpm=data.get("tempo_bpm"),
+            tempo_bpm=(data["tempo_bpm"] or 0.0) if "tempo_bpm" in data else None,
             beats_s=times("beats_s"),
             downbeats_s=times("downbeats_s"),
-            meter=data.get("meter"),
-            key=data.get("key"),
+            meter=(data["meter"] or "") if "meter" in data else None,
+            key=(data["key"] or "") if "key" in data else None,
             chords=tuple((c[0], c[1], c[2]) for c in chords) if chords is not None else None,
         )
 
@@ -77,6 +81,16 @@ def key_weight(truth: int, estimate: int) -> float:
     if distance == (9 if truth < 12 else 3):
         return 0.3
     return 0.2 if distance == 0 else 0.0
+
+
+def key_relation(truth: int, estimate: int) -> str:
+    """ "right", or what kind of error it is."""
+    distance = (estimate - truth) % 12
+    if (truth < 12) == (estimate < 12):
+        return {0: "right", 7: "fifth up", 5: "fifth down"}.get(distance, "other")
+    if distance == (9 if truth < 12 else 3):
+        return "relative"
+    return "parallel" if distance == 0 else "other"
 
 
 def triad(label: str) -> int | None:
@@ -114,8 +128,8 @@ def _f_measure(truth: Doubles, estimate: Doubles) -> float:
 def score(clip: Clip, answer: Answer) -> dict[str, float]:
     """The metrics that truth and answer allow."""
     out: dict[str, float] = {}
-    if clip.tempo_bpm is not None:
-        bpm, truth = answer.tempo_bpm or 0.0, clip.tempo_bpm
+    if clip.tempo_bpm is not None and answer.tempo_bpm is not None:
+        bpm, truth = answer.tempo_bpm, clip.tempo_bpm
         hits = [abs(bpm - truth * ratio) <= TEMPO_TOLERANCE * truth * ratio for ratio in OCTAVES]
         out |= {"tempo_acc1": float(hits[0]), "tempo_acc2": float(any(hits))}
     if len(clip.beats) > 3:
@@ -123,7 +137,7 @@ def score(clip: Clip, answer: Answer) -> dict[str, float]:
     if clip.meter is not None and answer.meter is not None:
         out["meter"] = float(answer.meter == clip.meter)
     if clip.key is not None and answer.key is not None:
-        weight = key_weight(clip.key, key_index(answer.key))
+        weight = key_weight(clip.key, key_index(answer.key)) if answer.key else 0.0
         out |= {"key_exact": float(weight == 1.0), "key_weighted": weight}
     if clip.chords and answer.chords is not None:
         out["chord_share"] = chord_share(clip, answer.chords)

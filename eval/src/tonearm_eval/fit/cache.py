@@ -11,6 +11,7 @@ from tonearm_analysis.engine import harmony, rhythm
 from tonearm_analysis.engine.harmony import HeardHarmony
 from tonearm_analysis.engine.rhythm import Heard
 from tonearm_eval.clips import Clip, read_manifest
+from tonearm_eval.generator.related import related_to_test
 from tonearm_eval.sound import mono_22k
 
 
@@ -35,8 +36,12 @@ def hear_folder(folder: Path, cache: Path) -> None:
 
 
 def heard_clips(cache: Path, prefix: str = "") -> Iterator[HeardClip]:
-    """The clips of the cache whose folder name starts with `prefix`."""
+    """The clips of the cache whose folder name starts with `prefix`.
+
+    Clips played with samples that the test split plays too are left out.
+    """
     for path in sorted(cache.glob(f"{prefix}*.pickle")):
         # Our own files, written by hear_folder.
-        clip: HeardClip = pickle.loads(path.read_bytes())  # noqa: S301
-        yield clip
+        item: HeardClip = pickle.loads(path.read_bytes())  # noqa: S301
+        if not related_to_test(item.clip.soundfont):
+            yield item

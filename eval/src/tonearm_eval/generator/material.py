@@ -115,48 +115,70 @@ STYLES: dict[str, Style] = {
 DEV = Material(
     progressions={
         ("pop", "major"): [
-            chords("0:maj 7:maj 9:min 5:maj"), chords("0:maj 5:maj 9:min 7:maj"),
-            chords("0:maj 4:min 5:maj 7:maj"), chords("9:min 5:maj 0:maj 7:maj"),
-            chords("0:maj 2:min 5:maj 0:maj"), chords("0:maj 5:maj 0:maj 7:maj"),
+            chords("0:maj 5:maj 9:min 7:maj"), chords("0:maj 4:min 5:maj 7:maj"),
+            chords("0:maj 2:min 5:maj 0:maj"), chords("0:maj 7:maj 2:min 5:maj"),
+            chords("0:maj 9:min 4:min 5:maj"), chords("5:maj 7:maj 4:min 9:min"),
+            chords("0:maj 5:maj 7:maj 5:maj"), chords("0:maj 8:maj 10:maj 0:maj"),
+            chords("0:maj 5:maj 5:min 0:maj"), chords("0:5 7:5 9:5 5:5"),
+            chords("0:maj 0:sus4 5:maj 7:sus4"),
         ],
         ("pop", "minor"): [
             chords("0:min 8:maj 3:maj 10:maj"), chords("0:min 5:min 8:maj 7:maj"),
-            chords("0:min 10:maj 8:maj 10:maj"), chords("0:min 3:maj 5:min 7:min"),
-            chords("0:min 7:min 8:maj 5:min"),
+            chords("0:min 10:maj 3:maj 8:maj"), chords("0:min 3:maj 5:min 7:min"),
+            chords("0:min 7:min 8:maj 5:min"), chords("0:min 7:min 5:min 10:maj"),
+            chords("0:min 5:min 0:min 7:maj"), chords("0:min 8:maj 10:maj 5:maj"),
+            chords("0:5 8:5 3:5 10:5"),
         ],
-        ("vamp", "major"): [chords("0:7 5:7"), chords("0:maj 10:maj"), chords("0:maj7 2:min7")],
+        ("vamp", "major"): [
+            chords("0:7 5:7"), chords("0:maj 10:maj"), chords("0:maj7 2:min7"),
+            chords("0:maj7 5:maj7"), chords("0:maj 7:min"), chords("0:maj 9:min"), chords("0:7"),
+        ],
         ("vamp", "minor"): [
             chords("0:min7 5:7"), chords("0:min 10:maj"), chords("0:min7 8:maj7"),
+            chords("0:min7 2:min7"), chords("0:min 1:maj"), chords("0:min7 7:min7"),
+            chords("0:min 7:7"), chords("0:min7"),
         ],
         ("blues", "major"): [
             chords("0:7 0:7 0:7 0:7 5:7 5:7 0:7 0:7 7:7 5:7 0:7 7:7"),
-            chords("0:7 5:7 0:7 7:7"),
+            chords("0:7 5:7 0:7 0:7 5:7 5:7 0:7 0:7 2:min7 7:7 0:7 7:7"),
+            chords("0:7 0:7 5:7 0:7 7:7 5:7"),
         ],
         ("blues", "minor"): [
             chords("0:min7 0:min7 5:min7 5:min7 0:min7 0:min7 8:7 7:7"),
+            chords(
+                "0:min7 5:min7 0:min7 0:min7 5:min7 5:min7 0:min7 0:min7 7:min7 5:min7 0:min7 0:min7"
+            ),
         ],
         ("jazz", "major"): [
-            chords("2:min7 7:7 0:maj7 9:7"), chords("0:maj7 9:min7 2:min7 7:7"),
-            chords("0:maj7 0:maj7 5:maj7 7:7"),
+            chords("2:min7 7:7 0:maj7 9:7"), chords("0:maj7 3:dim 2:min7 7:7"),
+            chords("0:maj7 0:maj7 5:maj7 7:7"), chords("4:min7 9:7 2:min7 7:7"),
+            chords("0:maj7 5:7 4:min7 9:7 2:min7 7:7"),
+            chords("0:maj7 7:min7 0:7 5:maj7 5:min7 10:7 0:maj7 7:7"),
         ],
         ("jazz", "minor"): [
-            chords("2:hdim7 7:7 0:min7 0:min7"), chords("0:min7 5:min7 2:hdim7 7:7"),
+            chords("2:hdim7 7:7 0:min7 8:maj7"), chords("0:min7 5:min7 2:hdim7 7:7"),
+            chords("0:min7 5:min7 10:7 3:maj7 8:maj7 2:hdim7 7:7 0:min7"),
+            chords("0:min7 9:hdim7 2:hdim7 7:7"),
         ],
         ("folk", "major"): [
-            chords("0:maj 0:maj 5:maj 7:maj"), chords("0:maj 7:maj 0:maj 5:maj"),
+            chords("0:maj 0:maj 5:maj 7:maj"), chords("0:maj 7:maj 5:maj 7:maj"),
             chords("0:maj 9:min 5:maj 7:maj"), chords("0:maj 5:maj 7:7 0:maj"),
+            chords("0:maj 5:maj 2:min 5:maj"), chords("0:maj 0:maj 10:maj 0:maj"),
         ],
         ("folk", "minor"): [
             chords("0:min 10:maj 0:min 7:min"), chords("0:min 0:min 5:min 7:maj"),
-            chords("0:min 10:maj 8:maj 7:maj"),
+            chords("0:min 10:maj 8:maj 7:min"), chords("0:min 5:maj 0:min 10:maj"),
         ],
         ("hymn", "major"): [
             chords("0:maj 5:maj 7:maj 0:maj 9:min 2:min 7:7 0:maj"),
             chords("0:maj 7:maj 9:min 4:min 5:maj 0:maj 7:maj 0:maj"),
+            chords("0:maj 5:maj 0:maj 7:maj 9:min 5:maj 2:min 7:maj"),
+            chords("0:maj 2:7 7:maj 0:maj 5:maj 0:maj 7:7 0:maj"),
         ],
         ("hymn", "minor"): [
             chords("0:min 5:min 7:maj 0:min 8:maj 3:maj 7:7 0:min"),
             chords("0:min 7:maj 0:min 10:maj 3:maj 5:min 7:maj 0:min"),
+            chords("0:min 10:maj 3:maj 7:maj 0:min 5:min 7:7 0:min"),
         ],
     },
     drums={
@@ -232,7 +254,7 @@ DEV = Material(
         ("reed", "saw", "piano"), ("piano", "steel", "organ"), ("finger_bass", "sub"), "kit_round",
         (65, 80, 73, 40, 26, 0), (0, 25, 16, 48, 4), (33, 38, 32), (0, 8, 25),
     ),
-    soundfonts=("FluidR3_GM.sf2", "TimGM6mb.sf2"),
+    soundfonts=("FluidR3_GM.sf2", "MuseScore_General.sf3"),
     noises=("white", "pink"),
     codecs=(("mp3", 64), ("mp3", 128)),
 )  # fmt: skip

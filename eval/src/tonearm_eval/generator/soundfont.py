@@ -38,7 +38,7 @@ def _variable_length(value: int) -> bytes:
     return bytes(reversed(out))
 
 
-def _track(events: list[tuple[float, int, bytes]]) -> bytes:
+def track(events: list[tuple[float, int, bytes]]) -> bytes:
     """A track chunk of (second, order, message) events."""
     body, last = bytearray(), 0
     for second, _, message in sorted(events, key=lambda event: (event[0], event[1])):
@@ -53,7 +53,7 @@ def midi_bytes(
     piece: Piece, *, rng: np.random.Generator, cents: float, looseness_s: float
 ) -> bytes:
     """The piece as a standard MIDI file whose ticks are absolute time."""
-    tracks, channel = [_track([(0.0, 0, b"\xff\x51\x03\x07\xa1\x20")])], 0
+    tracks, channel = [track([(0.0, 0, b"\xff\x51\x03\x07\xa1\x20")])], 0
     for part in piece.parts:
         if part.is_drums:
             number = DRUM_CHANNEL
@@ -78,7 +78,7 @@ def midi_bytes(
             off = max(on + 0.03, float(end + late))
             events.append((on, 20, bytes([0x90 | number, note.pitch, velocity])))
             events.append((off, 10, bytes([0x80 | number, note.pitch, 0])))
-        tracks.append(_track(events))
+        tracks.append(track(events))
     return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), 960) + b"".join(tracks)
 
 
