@@ -24,6 +24,7 @@ from tonearm_kit.http import serve as serve_http
 from tonearm_kit.idempotency import PostgresIdempotency
 from tonearm_kit.ids import new_id
 from tonearm_kit.kafka import ConsumerRunner
+from tonearm_kit.kafka.claims import ObjectClaims
 from tonearm_kit.lifecycle import every, keep_running
 from tonearm_kit.migrations import KIT, migrate, wait_for_schema
 from tonearm_kit.tokens import TokenVerifier
@@ -157,7 +158,8 @@ def build(
         group=consumers.GROUP,
         topics=consumers.TOPICS,
         db=db,
-        handlers=consumers.handlers(partial(record, books=books)),
+        batch_handlers=consumers.batch_handlers(partial(record, books=books)),
+        claims=ObjectClaims.open(settings.object_store_url) if settings.object_store_url else None,
     )
     sender = HttpSender(
         client,

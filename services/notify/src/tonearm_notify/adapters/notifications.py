@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 from tonearm_kit.db import Connection, Database
 from tonearm_notify.usecases.notifications import Notification, Page
+from tonearm_notify.usecases.ports import Personal
 
 _KEEP_PER_ACCOUNT: Final = 1000
 
@@ -17,27 +19,18 @@ class PostgresNotifications:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def note(
-        self,
-        tx: Connection,
-        account_id: str,
-        *,
-        event_id: str,
-        type_: str,
-        audio_id: str | None,
-        body: str,
-        event_at: datetime,
-    ) -> None:
-        """Add a notification, once per event."""
+    async def note(self, tx: Connection, events: Sequence[Personal]) -> None:
+        """Add notifications, once per event."""
         await tx.execute(
             "INSERT INTO notifications (account_id, event_id, type, audio_id, body, event_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-            account_id,
-            event_id,
-            type_,
-            audio_id,
-            body,
-            event_at,
+            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
+            " $6::timestamptz[]) ON CONFLICT DO NOTHING",
+            [event.account_id for event in events],
+            [event.event_id for event in events],
+            [event.type for event in events],
+            [event.audio_id for event in events],
+            [event.body for event in events],
+            [event.event_at for event in events],
         )
 
     async def load_page(

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from opentelemetry import trace
-from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.trace import SpanKind
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.trace import SpanKind, Tracer
 
 from tonearm_kit.telemetry import context_from, duration_histogram, meter, tracer
 from tonearm_notify.domain import channels, commands
@@ -22,10 +22,16 @@ class Observer:
     There is no semantic convention for pushes; names start with `tonearm.push`.
     """
 
-    def __init__(self, *, unix_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        unix_s: Callable[[], float] = time.time,
+        traces: Tracer | None = None,
+        meters: Meter | None = None,
+    ) -> None:
         self._unix_s = unix_s
-        self._tracer = tracer(__name__)
-        meter_ = meter(__name__)
+        self._tracer = traces or tracer(__name__)
+        meter_ = meters or meter(__name__)
         self._latency = duration_histogram(
             meter_,
             "tonearm.push.delivery.duration",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from tonearm_kit.db import Connection, Database
 from tonearm_notify.domain.wire import Position, Publication
-from tonearm_notify.usecases.ports import Lost, Revocation, Slice
+from tonearm_notify.usecases.ports import Entry, Lost, Revocation, Slice
 
 NOTIFY_CHANNEL: Final = "tonearm_notify"
 """Name that every replica LISTENs on. Database-wide, hence the prefix."""
@@ -17,25 +17,35 @@ NOTIFY_BODY_BYTES_MAX: Final = 7000
 """A NOTIFY carries less than 8,000 bytes; larger publications are read from the history."""
 FIELD_MARK: Final = "\x1f"
 
+# One statement for a whole batch. Counters are locked in the order of their names, so that two
+# recorders never wait for each other in a circle; announcements go out in the entries' order.
 _APPEND = f"""
-WITH counter AS (
-    INSERT INTO channels (channel, epoch, top_offset) VALUES ($1, $2, 1)
+WITH entry AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+        WITH ORDINALITY AS e (channel, event_id, body, event_at, traceparent, number)
+), counter AS (
+    INSERT INTO channels (channel, epoch, top_offset)
+    SELECT channel, $6, count(*) FROM entry GROUP BY channel ORDER BY channel
     ON CONFLICT (channel) DO UPDATE
-        SET top_offset = channels.top_offset + 1, touched_at = now()
-    RETURNING epoch, top_offset
+        SET top_offset = channels.top_offset + excluded.top_offset, touched_at = now()
+    RETURNING channel, epoch, top_offset
+), placed AS (
+    SELECT entry.*, epoch, top_offset + 1
+        - row_number() OVER (PARTITION BY channel ORDER BY number DESC) AS "offset"
+    FROM entry JOIN counter USING (channel)
 ), added AS (
     INSERT INTO publications (channel, "offset", event_id, body, event_at, traceparent)
-    SELECT $1, top_offset, $3, $4, $5, $6 FROM counter
+    SELECT channel, "offset", event_id, body, event_at, traceparent FROM placed
 )
-SELECT top_offset, pg_notify(
+SELECT "offset", pg_notify(
     '{NOTIFY_CHANNEL}',
     concat_ws(
-        chr(31), 'P', $1, epoch, top_offset::text,
-        (extract(epoch FROM $5::timestamptz) * 1000)::bigint::text,
-        coalesce($6, ''), $3,
-        CASE WHEN octet_length($4) > {NOTIFY_BODY_BYTES_MAX} THEN '' ELSE $4 END
+        chr(31), 'P', channel, epoch, "offset"::text,
+        (extract(epoch FROM event_at) * 1000)::bigint::text,
+        coalesce(traceparent, ''), event_id,
+        CASE WHEN octet_length(body) > {NOTIFY_BODY_BYTES_MAX} THEN '' ELSE body END
     )
-) FROM counter
+) FROM (SELECT * FROM placed ORDER BY number) AS ordered
 """  # noqa: S608 - both names are constants of this module
 _COLUMNS = 'p."offset", p.body, p.event_at, p.traceparent, p.event_id'
 _SINCE = f"""
@@ -149,28 +159,27 @@ class PostgresStore:
 
     # The journal: all inside the recorder's transaction.
 
-    async def append(
-        self,
-        tx: Connection,
-        channel: str,
-        *,
-        event_id: str,
-        body: str,
-        event_at: datetime,
-        traceparent: str | None,
-    ) -> int:
-        """Add a publication, announce it to all replicas at commit, return its offset."""
-        offset: int = await tx.fetchval(
-            _APPEND, channel, new_epoch(), event_id, body, event_at, traceparent
+    async def append(self, tx: Connection, entries: Sequence[Entry]) -> list[int]:
+        """Add publications, announce them to all replicas at commit, return their offsets."""
+        rows = await tx.fetch(
+            _APPEND,
+            [entry.channel for entry in entries],
+            [entry.event_id for entry in entries],
+            [entry.body for entry in entries],
+            [entry.event_at for entry in entries],
+            [entry.traceparent for entry in entries],
+            new_epoch(),
         )
-        return offset
+        return [row[0] for row in rows]
 
-    async def learn_owner(self, tx: Connection, audio_id: str, account_id: str) -> None:
-        """Note who owns a recording; a deleted one stays deleted."""
+    async def learn_owners(self, tx: Connection, owners: Mapping[str, str]) -> None:
+        """Note who owns recordings, by their ids; a deleted one stays deleted."""
+        audio_ids = sorted(owners)
         await tx.execute(
-            "INSERT INTO audios (audio_id, account_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            audio_id,
-            account_id,
+            "INSERT INTO audios (audio_id, account_id)"
+            " SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
+            audio_ids,
+            [owners[audio_id] for audio_id in audio_ids],
         )
 
     async def forget_audio(self, tx: Connection, audio_id: str, account_id: str) -> None:

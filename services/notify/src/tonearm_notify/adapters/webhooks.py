@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from tonearm_kit.db import Connection, Database
 from tonearm_notify.adapters.sealing import SecretBox
 from tonearm_notify.domain.webhooks import SECRET_PREFIX, DeliveryStatus
+from tonearm_notify.usecases.ports import Personal
 from tonearm_notify.usecases.webhook_ports import Attempt, Delivery, Webhook
 
 _WEBHOOK = (
@@ -21,9 +23,13 @@ _DELIVERY = (
 # Progress is many events a recording, so a webhook has to name it.
 _ENQUEUE = """
 INSERT INTO webhook_deliveries (webhook_id, event_id, event_type, body, traceparent)
-SELECT webhook_id, $2, $3, $4, $5 FROM webhooks
-WHERE account_id = $1 AND status = 'active' AND ($3 = ANY(event_types)
-    OR (event_types = '{}' AND $3 <> 'tonearm.analysis.progressed.v1'))
+SELECT w.webhook_id, e.event_id, e.event_type, e.body, e.traceparent
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    WITH ORDINALITY AS e (account_id, event_id, event_type, body, traceparent, number)
+JOIN webhooks w ON w.account_id = e.account_id
+WHERE w.status = 'active' AND (e.event_type = ANY(w.event_types)
+    OR (w.event_types = '{}' AND e.event_type <> 'tonearm.analysis.progressed.v1'))
+ORDER BY w.webhook_id, e.number
 ON CONFLICT DO NOTHING
 """
 _CLAIM = f"""
@@ -123,18 +129,16 @@ class PostgresWebhooks:
 
     # Deliveries.
 
-    async def enqueue(
-        self,
-        tx: Connection,
-        account_id: str,
-        *,
-        event_id: str,
-        type_: str,
-        body: str,
-        traceparent: str | None,
-    ) -> int:
-        """Add a delivery for every webhook that wants the event; return how many."""
-        done = await tx.execute(_ENQUEUE, account_id, event_id, type_, body, traceparent)
+    async def enqueue(self, tx: Connection, events: Sequence[Personal]) -> int:
+        """Add a delivery for every webhook that wants one of the events; return how many."""
+        done = await tx.execute(
+            _ENQUEUE,
+            [event.account_id for event in events],
+            [event.event_id for event in events],
+            [event.type for event in events],
+            [event.body for event in events],
+            [event.traceparent for event in events],
+        )
         return int(done.rpartition(" ")[2])
 
     async def enqueue_one(self, webhook_id: str, *, event_id: str, type_: str, body: str) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from tonearm_contracts import topics
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit.db import Connection
-from tonearm_kit.kafka import Handler
+from tonearm_kit.kafka import BatchHandler
 from tonearm_notify.usecases.record import PUBLISHED_TYPES
 
 GROUP: Final = "notify.record"
@@ -19,13 +19,20 @@ TOPICS: Final = (
     topics.INGEST_AUDIO.name,
     topics.ANALYSIS_JOB.name,
 )
-Record = Callable[[Connection, CloudEvent], Awaitable[int]]
 
 
-def handlers(record: Record) -> dict[str, Handler]:
-    """Return the handler of every event type that a person may follow."""
+class Record(Protocol):
+    """The recorder, bound to its books."""
 
-    async def on_event(tx: Connection, event: CloudEvent) -> None:
-        await record(tx, event)
+    async def __call__(self, tx: Connection, /, *events: CloudEvent) -> int:
+        """Write events in the given transaction."""
+        ...
 
-    return dict.fromkeys(PUBLISHED_TYPES, on_event)
+
+def batch_handlers(record: Record) -> dict[str, BatchHandler]:
+    """Return the handler of every event type that a person may follow: one for all of them."""
+
+    async def on_events(tx: Connection, events: Sequence[CloudEvent]) -> None:
+        await record(tx, *events)
+
+    return dict.fromkeys(PUBLISHED_TYPES, on_events)

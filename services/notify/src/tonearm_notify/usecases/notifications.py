@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from tonearm_notify.usecases.ports import Transaction
+from tonearm_notify.usecases.ports import Personal, Transaction
 
 NOTED_TYPES: Final = frozenset(
     {
@@ -46,18 +46,8 @@ class Page:
 class Notifications(Protocol):
     """Where notifications are kept."""
 
-    async def note(
-        self,
-        tx: Transaction,
-        account_id: str,
-        *,
-        event_id: str,
-        type_: str,
-        audio_id: str | None,
-        body: str,
-        event_at: Any,
-    ) -> None:
-        """Add a notification, once per event, in the recorder's transaction."""
+    async def note(self, tx: Transaction, events: Sequence[Personal]) -> None:
+        """Add notifications, once per event, in the recorder's transaction."""
         ...
 
     async def load_page(

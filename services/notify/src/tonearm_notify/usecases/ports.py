@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -93,24 +94,42 @@ class Owners(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A publication that has no offset yet. `body` is JSON text, `event_at` an aware datetime."""
+
+    channel: str
+    event_id: str
+    body: str
+    event_at: datetime
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Personal:
+    """An event that concerns an account. `body` is the CloudEvent as JSON text."""
+
+    account_id: str
+    audio_id: str | None
+    event_id: str
+    type: str
+    body: str
+    event_at: datetime
+    traceparent: str | None
+
+
 class Journal(Protocol):
     """Writes of the recorder, all inside the caller's transaction."""
 
-    async def append(
-        self,
-        tx: Transaction,
-        channel: str,
-        *,
-        event_id: str,
-        body: str,
-        event_at: Any,
-        traceparent: str | None,
-    ) -> int:
-        """Add a publication, announce it to all replicas at commit, return its offset."""
+    async def append(self, tx: Transaction, entries: Sequence[Entry]) -> list[int]:
+        """Add publications, announce them to all replicas at commit, return their offsets.
+
+        Entries of one channel keep their order. Channels are locked in the order of their names.
+        """
         ...
 
-    async def learn_owner(self, tx: Transaction, audio_id: str, account_id: str) -> None:
-        """Note who owns a recording; a deleted one stays deleted."""
+    async def learn_owners(self, tx: Transaction, owners: Mapping[str, str]) -> None:
+        """Note who owns recordings, by their ids; a deleted one stays deleted."""
         ...
 
     async def forget_audio(self, tx: Transaction, audio_id: str, account_id: str) -> None:

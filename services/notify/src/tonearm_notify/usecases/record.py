@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
-from opentelemetry.trace import SpanKind
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, format_span_id, format_trace_id
 
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_contracts.events import AccountDeleted, AudioDeleted, SessionRevoked
-from tonearm_kit.telemetry import current_traceparent, tracer
+from tonearm_kit.telemetry import context_from, current_traceparent, tracer
 from tonearm_notify.domain import channels, wire
 from tonearm_notify.usecases.notifications import NOTED_TYPES, Notifications
-from tonearm_notify.usecases.ports import Journal, Lost, Revocation, Transaction
+from tonearm_notify.usecases.ports import (
+    Entry,
+    Journal,
+    Lost,
+    Personal,
+    Revocation,
+    Transaction,
+)
 
 _tracer = tracer(__name__)
 PUBLISHED_TYPES: Final = (
@@ -32,22 +43,14 @@ PUBLISHED_TYPES: Final = (
     "tonearm.analysis.corrected.v1",
 )
 """Event types that a person may follow."""
+_LOSSES: Final = (AudioDeleted.TYPE, SessionRevoked.TYPE, AccountDeleted.TYPE)
 
 
 class WebhookQueue(Protocol):
     """Where deliveries to webhooks wait."""
 
-    async def enqueue(
-        self,
-        tx: Transaction,
-        account_id: str,
-        *,
-        event_id: str,
-        type_: str,
-        body: str,
-        traceparent: str | None,
-    ) -> int:
-        """Add a delivery for every webhook that wants the event; return how many."""
+    async def enqueue(self, tx: Transaction, events: Sequence[Personal]) -> int:
+        """Add a delivery for every webhook that wants one of the events; return how many."""
         ...
 
     async def forget_account(self, tx: Transaction, account_id: str) -> None:
@@ -71,68 +74,141 @@ class Books:
     """Longest life of an access token, in seconds."""
 
 
-async def record(tx: Transaction, event: CloudEvent, *, books: Books) -> int:
-    """Write an event to its channels' histories and announce it; all at the commit of `tx`.
+async def record(tx: Transaction, *events: CloudEvent, books: Books) -> int:
+    """Write events to their channels' histories and announce them, all at the commit of `tx`.
 
-    Also learns from it who owns what and which rights ended. Returns the number of channels.
-    The runner has checked the inbox in `tx`, so an event is recorded once, however often Kafka
-    delivers it.
+    Also learns from them who owns what and which rights ended. Returns the number of
+    publications. The runner has checked the inbox in `tx`, so an event is recorded once, however
+    often Kafka delivers it. A batch takes as many statements as one event does.
     """
-    names = channels.for_event(event.type, event.data)
-    body = to_body(event) if names else ""
-    for name in names:
-        channel = channels.parse(name)
-        template = channel.template if channel else "other"
-        with _tracer.start_as_current_span(
-            f"publish {template}",
-            kind=SpanKind.PRODUCER,
-            attributes={
-                "tonearm.push.channel.template": template,
-                "cloudevents.event_id": event.id,
-                "cloudevents.event_type": event.type,
-            },
-        ) as span:
-            offset = await books.journal.append(
-                tx,
-                name,
-                event_id=event.id,
-                body=body,
-                event_at=event.time,
-                traceparent=current_traceparent().get("traceparent"),
+    roads = [_Road.of(event, is_alone=len(events) == 1) for event in events]
+    published = [road for road in roads if road.names]
+    count = await _publish(tx, published, books=books)
+    personal = [about for road in published if (about := road.personal()) is not None]
+    noted = [about for about in personal if about.type in NOTED_TYPES]
+    if noted:
+        await books.notifications.note(tx, noted)
+    if personal:
+        await books.webhooks.enqueue(tx, personal)
+    await _learn_owners(tx, events, books=books)
+    for event in events:
+        await _learn_losses(tx, event, books=books)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Road:
+    """An event on its way: the channels that it goes to and the trace that it goes on with."""
+
+    event: CloudEvent
+    names: tuple[str, ...]
+    body: str
+    context: Context | None
+    """Parent of its spans; None is the current span."""
+    links: Sequence[Link]
+
+    @classmethod
+    def of(cls, event: CloudEvent, *, is_alone: bool) -> _Road:
+        """An event alone continues the span that handles it.
+
+        In a batch, each goes on with its own trace, and is linked to the batch.
+        """
+        names = channels.for_event(event.type, event.data)
+        body = to_body(event) if names else ""
+        if is_alone or event.traceparent is None:
+            return cls(event, names, body, None, ())
+        batch = Link(trace.get_current_span().get_span_context())
+        return cls(event, names, body, context_from({"traceparent": event.traceparent}), (batch,))
+
+    def spans(self) -> list[Span]:
+        """Start a span for every channel."""
+        return [
+            _tracer.start_span(
+                f"publish {_template(name)}",
+                context=self.context,
+                kind=SpanKind.PRODUCER,
+                links=self.links,
+                attributes={
+                    "tonearm.push.channel.template": _template(name),
+                    "cloudevents.event_id": self.event.id,
+                    "cloudevents.event_type": self.event.type,
+                },
             )
-            span.set_attribute("tonearm.push.offset", offset)
-    if names:
-        await _keep(tx, event, body, books=books)
-    await _learn(tx, event, books=books)
-    return len(names)
+            for name in self.names
+        ]
 
-
-async def _keep(tx: Transaction, event: CloudEvent, body: str, *, books: Books) -> None:
-    """Write what outlives the moment: the person's notifications and webhooks."""
-    account_id = event.data.get("account_id")
-    if not isinstance(account_id, str):
-        return
-    if event.type in NOTED_TYPES:
-        await books.notifications.note(
-            tx,
-            account_id,
-            event_id=event.id,
-            type_=event.type,
-            audio_id=event.data.get("audio_id"),
-            body=body,
-            event_at=event.time,
+    def personal(self) -> Personal | None:
+        """Return what outlives the moment, where the event concerns an account."""
+        account_id = self.event.data.get("account_id")
+        if not isinstance(account_id, str):
+            return None
+        if self.context is None:
+            traceparent = current_traceparent().get("traceparent")
+        else:
+            traceparent = self.event.traceparent
+        return Personal(
+            account_id=account_id,
+            audio_id=self.event.data.get("audio_id"),
+            event_id=self.event.id,
+            type=self.event.type,
+            body=self.body,
+            event_at=self.event.time,
+            traceparent=traceparent,
         )
-    await books.webhooks.enqueue(
-        tx,
-        account_id,
-        event_id=event.id,
-        type_=event.type,
-        body=body,
-        traceparent=current_traceparent().get("traceparent"),
-    )
 
 
-async def _learn(tx: Transaction, event: CloudEvent, *, books: Books) -> None:
+async def _publish(tx: Transaction, roads: Sequence[_Road], *, books: Books) -> int:
+    spans: list[Span] = []
+    entries: list[Entry] = []
+    for road in roads:
+        started = road.spans()
+        spans += started
+        event = road.event
+        entries += [
+            Entry(name, event.id, road.body, event.time, _traceparent(span))
+            for name, span in zip(road.names, started, strict=True)
+        ]
+    if not entries:
+        return 0
+    try:
+        offsets = await books.journal.append(tx, entries)
+        for span, offset in zip(spans, offsets, strict=True):
+            span.set_attribute("tonearm.push.offset", offset)
+    finally:
+        for span in spans:
+            span.end()
+    return len(entries)
+
+
+@lru_cache(maxsize=10_000)
+def _template(name: str) -> str:
+    channel = channels.parse(name)
+    return channel.template if channel else "other"
+
+
+def _traceparent(span: Span) -> str | None:
+    context = span.get_span_context()
+    if not context.is_valid:
+        return None
+    ids = f"{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
+    return f"00-{ids}-{context.trace_flags:02x}"
+
+
+async def _learn_owners(tx: Transaction, events: Sequence[CloudEvent], *, books: Books) -> None:
+    """Any event of a recording but its deletion names its owner.
+
+    Topics are read side by side: the analysis of a recording may be heard of before its upload.
+    """
+    owners: dict[str, str] = {}
+    for event in events:
+        audio_id = event.data.get("audio_id")
+        if audio_id and event.type not in _LOSSES:
+            owners[str(audio_id)] = str(event.data.get("account_id") or "")
+    if owners:
+        await books.journal.learn_owners(tx, owners)
+
+
+async def _learn_losses(tx: Transaction, event: CloudEvent, *, books: Books) -> None:
     journal, revoked_keep_s = books.journal, books.revoked_keep_s
     account_id = str(event.data.get("account_id") or "")
     audio_id = str(event.data.get("audio_id") or "")
@@ -150,7 +226,3 @@ async def _learn(tx: Transaction, event: CloudEvent, *, books: Books) -> None:
         await books.webhooks.forget_account(tx, account_id)
         lost = Revocation(Lost.ACCOUNT, account_id, account_id)
         await journal.revoke(tx, lost, keep_s=revoked_keep_s)
-    elif audio_id:
-        # Any event of a recording names its owner: topics are read side by side, and the
-        # analysis of a recording may be heard of before its upload.
-        await journal.learn_owner(tx, audio_id, account_id)
