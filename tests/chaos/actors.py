@@ -2,7 +2,7 @@
 
 `python actors.py ROLE CONFIG.json`. A fuse is a file named like a commit point, holding
 `self` or the name of a file with a process id; the actor that passes the point removes it and
-kills that process with -9.
+kills that process with -9. A fuse that holds `freeze` stops the actor with SIGSTOP instead.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ CONSUMER_POINTS = (
     "consumer.committed",
     "consumer.offset",
 )
+IDLE_IN_TRANSACTION_S = 5.0
 POINTS = RELAY_POINTS + CONSUMER_POINTS
 EVENT_TYPE = "tonearm.chaos.happened.v1"
 SCHEMA = "app"
@@ -90,6 +91,9 @@ class Fuses:
             target = fuse.read_text()
             fuse.unlink()
         except FileNotFoundError:
+            return
+        if target == "freeze":
+            os.kill(os.getpid(), signal.SIGSTOP)
             return
         pid = os.getpid() if target == "self" else int(Path(target).read_text())
         try:
@@ -199,8 +203,13 @@ async def relay(config: Config, stop: asyncio.Event) -> None:
     """Relay until told to stop."""
     settings = RelaySettings(poll_interval_s=0.2, backoff_max_s=0.5, batch_events_max=64)
     async with (
-        Database.open(config.database_url, schema=SCHEMA, size_max=3) as db,
-        KafkaProducer.open(config.servers, client_id="chaos", send_timeout_s=5.0) as producer,
+        Database.open(
+            config.database_url,
+            schema=SCHEMA,
+            size_max=3,
+            idle_in_transaction_timeout_s=IDLE_IN_TRANSACTION_S,
+        ) as db,
+        KafkaProducer.open(config.servers, client_id="chaos", send_timeout_s=4.0) as producer,
     ):
         actor = ChaosRelay(db, producer, settings)
         actor.fuses = Fuses(config.fuses)
@@ -222,7 +231,12 @@ async def consume(config: Config, stop: asyncio.Event) -> None:
         )
         fuses.pass_point("consumer.effect")
 
-    async with ChaosDatabase.open(config.database_url, schema=SCHEMA, size_max=5) as db:
+    async with ChaosDatabase.open(
+        config.database_url,
+        schema=SCHEMA,
+        size_max=5,
+        idle_in_transaction_timeout_s=IDLE_IN_TRANSACTION_S,
+    ) as db:
         assert isinstance(db, ChaosDatabase)
         db.fuses = fuses
         broker = ChaosBroker(config.servers, settings=SETTINGS)

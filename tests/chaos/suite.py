@@ -25,6 +25,8 @@ EVENTS = 1_000
 RANDOM_KILLS = {"relay": 4, "consumer": 4, "postgres": 3, "kafka": 3}
 VICTIMS = tuple(RANDOM_KILLS)
 SESSION_S = 6.0
+STALL_S_MAX = 40.0
+"""Session, idle transaction (5 s) and the lock's time limit (5 s), with room for a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,36 @@ async def test_members_join_leave_and_freeze(stack: Stack, folder: Path, batch: 
         verdict,
         time.monotonic() - started,
     )
+    assert verdict.is_clean
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("role", "point"), [("consumer", "consumer.effect"), ("relay", "relay.claimed")]
+)
+async def test_who_freezes_in_a_transaction_holds_nobody_up_for_long(
+    stack: Stack, folder: Path, role: str, point: str
+) -> None:
+    """Its locks go when Postgres ends the silent transaction, not when it thaws or is found."""
+    async with World.make(stack, folder, seed=10) as world:
+        for each in ("relay", "relay", "consumer", "consumer"):
+            world.actor(each)
+        await world.settle(100, timeout_s=120)
+        fuse = world.light(point, "freeze")
+        async with asyncio.timeout(60):
+            while fuse.exists():
+                await world.write(1)
+                await asyncio.sleep(0.05)
+        started, written = time.monotonic(), await world.count("sent")
+        while await world.count("effects") < written and time.monotonic() - started < STALL_S_MAX:
+            await asyncio.sleep(0.2)
+        stalled_s = time.monotonic() - started
+        for actor in world.actors:
+            actor.signal(signal.SIGCONT)
+        await world.settle(200, timeout_s=120)
+        verdict = await world.verdict()
+    say(f"a {role} frozen in a transaction, all effects there after {stalled_s:.1f} s", verdict, 0)
+    assert stalled_s < STALL_S_MAX
     assert verdict.is_clean
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
@@ -226,11 +226,12 @@ class Database:
     def _kept_one(self) -> Connection | None:
         while self._kept:
             conn, since_s = self._kept.pop()
-            if not _is_open(conn):
-                continue
-            if asyncio.get_running_loop().time() - since_s < _IDLE_S_MAX:
-                return conn
-            conn.terminate()  # and thereby goes back to the pool
+            is_fresh = asyncio.get_running_loop().time() - since_s < _IDLE_S_MAX
+            # One cut while nobody used it has gone back to the pool by itself.
+            with suppress(asyncpg.InterfaceError):
+                if is_fresh and not conn.is_closed():
+                    return conn
+                conn.terminate()  # and thereby goes back to the pool
         return None
 
     async def _release(self, conn: Connection) -> None:
@@ -253,10 +254,3 @@ class Database:
         """Ask Postgres for a sign of life; for readiness checks."""
         async with self.acquire() as conn:
             await conn.fetchval("SELECT 1")
-
-
-def _is_open(conn: Connection) -> bool:
-    try:
-        return not conn.is_closed()
-    except asyncpg.InterfaceError:  # cut while nobody used it: the pool has taken it back
-        return False
