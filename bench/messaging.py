@@ -42,6 +42,7 @@ from tonearm_kit.kafka import (
 )
 from tonearm_kit.kafka.client import KafkaBroker
 from tonearm_kit.kafka.headers import encode
+from tonearm_kit.lifecycle import collect_less
 from tonearm_kit.migrations import KIT, migrate
 from tonearm_kit.outbox import Outbox, OutboxRelay
 from tonearm_local.testing import Stack
@@ -53,7 +54,7 @@ _INSERT = "INSERT INTO effects (event_id, body) VALUES ($1, $2)"
 _INSERT_MANY = "INSERT INTO effects (event_id, body) SELECT * FROM unnest($1::text[], $2::text[])"
 _POISON = "poison"
 _LIMIT_S = 120.0
-_ROUNDS = 3
+_ROUNDS = 5
 
 
 class Measured(EventData):
@@ -258,6 +259,7 @@ async def idle_latency(bench: Bench, count: int, *, poison: bool = False) -> lis
     """
     outbox = Outbox(source="/bench", clock=SystemClock(), new_id=new_id)
     arrived: asyncio.Queue[float] = asyncio.Queue()
+    topic = f"{bench.topic}.{_POISON if poison else 'idle'}"
 
     async def one(conn: Connection, event: CloudEvent) -> None:
         if event.data["body"] == _POISON:
@@ -269,17 +271,17 @@ async def idle_latency(bench: Bench, count: int, *, poison: bool = False) -> lis
         async with bench.db.begin() as conn:
             for body in bodies:
                 event = Measured(name=key, body=body)
-                await outbox.add(conn, event, topic=f"{bench.topic}.idle")
+                await outbox.add(conn, event, topic=topic)
         return time.perf_counter()
 
     runner = ConsumerRunner(
-        bootstrap_servers=bench.servers, group=f"bench.{new_id()}", topics=[f"{bench.topic}.idle"],
+        bootstrap_servers=bench.servers, group=f"bench.{new_id()}", topics=[topic],
         db=bench.db, handlers={Measured.TYPE: one},
         # Every second message is poison here, on purpose.
         settings=RunnerSettings(brake=BrakeSettings(poison_share_max=1.0)),
     )  # fmt: skip
     await KafkaBroker(bench.servers).ensure_topics(
-        [Topic(name=f"{bench.topic}.idle", partitions=_PARTITIONS, retention_s=3600)]
+        [Topic(name=topic, partitions=_PARTITIONS, retention_s=3600)]
     )
     took: list[float] = []
     good = "x" * (_BODY_BYTES - 30)
@@ -338,6 +340,7 @@ def measure(stack: Stack, *, events: int) -> Report:
     metrics.set_meter_provider(
         MeterProvider(metric_readers=[InMemoryMetricReader()], shutdown_on_exit=False)
     )
+    collect_less()  # as in a service; for all ways alike
     try:
         return uvloop.run(_measure(stack, events=events))
     finally:

@@ -206,11 +206,14 @@ class Database:
             await self._release(conn)
 
     async def _take(self) -> Connection:
-        try:
-            async with asyncio.timeout(_ACQUIRE_TIMEOUT_S):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise DatabaseAway("every connection to Postgres is in use") from error
+        if self._turns.locked():
+            try:
+                async with asyncio.timeout(_ACQUIRE_TIMEOUT_S):
+                    await self._turns.acquire()
+            except TimeoutError as error:
+                raise DatabaseAway("every connection to Postgres is in use") from error
+        else:
+            await self._turns.acquire()
         try:
             return self._kept_one() or await self._pool.acquire()
         except BaseException as error:

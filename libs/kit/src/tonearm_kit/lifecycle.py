@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -19,6 +20,8 @@ from tonearm_kit.logs import get_logger
 
 Main = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 Loop = Callable[[asyncio.Event], Awaitable[None]]
+
+GC_THRESHOLDS = (10_000, 20, 20)
 
 EXIT_OK, EXIT_FAILED, EXIT_CUT_OFF = 0, 1, 3
 
@@ -86,8 +89,19 @@ async def _supervise(
     return EXIT_OK
 
 
+def collect_less() -> None:
+    """Let the garbage collector leave alone what was imported, and look at the rest less often.
+
+    Spans and events come by the thousand and die young, without cycles: looking for those in
+    them costs a consumer a twentieth of its time.
+    """
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
 def run_service(main: Main, *, grace_s: float) -> int:
     """Run `main` on a new event loop of its own and return the exit status."""
+    collect_less()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run(main, grace_s=grace_s))
 

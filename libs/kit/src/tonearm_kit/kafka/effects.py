@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 
 import asyncpg
@@ -47,6 +46,9 @@ class _HandlerFailed(Exception):
         self.cause = cause
 
 
+_TROUBLE: tuple[type[Exception], ...] = (_HandlerFailed, *DATABASE_TROUBLE)
+
+
 class Effects:
     """Knows the handlers of a consumer and runs them; raises `Failed` and nothing else."""
 
@@ -83,23 +85,25 @@ class Effects:
         if job is not None:
             await self._run_job(job, event)
             return True
-        db = self._database
-        async with self._failures():
+        try:
             async with self._inbox.begin(
-                db, group=self._group, event_id=event.id, source=event.source
+                self._database, group=self._group, event_id=event.id, source=event.source
             ) as (conn, is_first):
                 if is_first:
                     await self._handle(conn, [event])
-            return is_first
+        except _TROUBLE as error:
+            raise await self._failed(error) from error
+        return is_first
 
     async def apply_batch(self, events: Sequence[CloudEvent]) -> int:
         """Apply the events in one transaction; return how many were not there already."""
-        db = self._database
-        async with self._failures():
-            async with db.begin() as conn:
+        try:
+            async with self._database.begin() as conn:
                 fresh = await self._fresh(conn, events)
                 await self._handle(conn, fresh)
-            return len(fresh)
+        except _TROUBLE as error:
+            raise await self._failed(error) from error
+        return len(fresh)
 
     @property
     def _database(self) -> Database:
@@ -107,15 +111,11 @@ class Effects:
             raise RuntimeError("no database")
         return self._db
 
-    @asynccontextmanager
-    async def _failures(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except _HandlerFailed as failed:
-            raise await self._classified(failed.cause) from failed.cause
-        except DATABASE_TROUBLE as error:
-            is_ours = not isinstance(error, asyncpg.PostgresError) or isinstance(error, _OURS)
-            raise Failed(error, Verdict.OUTAGE if is_ours else verdict(error)) from error
+    async def _failed(self, error: Exception) -> Failed:
+        if isinstance(error, _HandlerFailed):
+            return await self._classified(error.cause)
+        is_ours = not isinstance(error, asyncpg.PostgresError) or isinstance(error, _OURS)
+        return Failed(error, Verdict.OUTAGE if is_ours else verdict(error))
 
     async def _handle(self, conn: Connection, events: Sequence[CloudEvent]) -> None:
         try:
