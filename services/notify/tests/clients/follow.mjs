@@ -1,10 +1,11 @@
 // Follows one channel with the unmodified client and prints what it hears, one JSON per line.
-// Arguments: the address and the channel. Standard input: one token per line; the first is used
-// to connect, each further one whenever the client asks for a newer one.
+// Arguments: the address, the channel, and `protobuf` for that framing. Standard input: one token
+// per line; the first is used to connect, each further one whenever the client asks for a newer one.
 import { createInterface } from 'node:readline';
-import { Centrifuge } from 'centrifuge';
 
-const [address, channel] = process.argv.slice(2);
+const [address, channel, framing] = process.argv.slice(2);
+const isProtobuf = framing === 'protobuf';
+const { Centrifuge } = await import(isProtobuf ? 'centrifuge/build/protobuf' : 'centrifuge');
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
 const token = async () => {
@@ -12,7 +13,12 @@ const token = async () => {
   return (await lines.next()).value;
 };
 
-const client = new Centrifuge(address, { getToken: token, maxReconnectDelay: 1000 });
+// In Protobuf data is bytes, whatever is in them.
+const read = (data) => (isProtobuf ? JSON.parse(new TextDecoder().decode(data)) : data);
+const written = (data) => (isProtobuf ? new TextEncoder().encode(JSON.stringify(data)) : data);
+
+const protocol = isProtobuf ? 'protobuf' : 'json';
+const client = new Centrifuge(address, { protocol, getToken: token, maxReconnectDelay: 1000 });
 client.on('connected', (ctx) => say({ connected: ctx.client }));
 client.on('connecting', (ctx) => say({ connecting: ctx.code }));
 client.on('disconnected', (ctx) => say({ disconnected: ctx.code }));
@@ -25,8 +31,8 @@ subscription.on('subscribed', (ctx) =>
 );
 subscription.on('unsubscribed', (ctx) => say({ unsubscribed: ctx.code }));
 subscription.on('publication', (ctx) => {
-  say({ id: ctx.data.id, offset: ctx.offset, traceparent: ctx.tags?.traceparent });
-  client.send({ ack: { channel, offset: ctx.offset } });
+  say({ id: read(ctx.data).id, offset: ctx.offset, traceparent: ctx.tags?.traceparent });
+  client.send(written({ ack: { channel, offset: ctx.offset } }));
 });
 subscription.subscribe();
 client.connect();

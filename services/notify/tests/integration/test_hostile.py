@@ -14,6 +14,7 @@ import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from tonearm_contracts.events import AnalysisProgressed
 
@@ -55,6 +56,17 @@ async def closing_code(client: ClientConnection) -> int:
 )
 async def test_garbage_is_a_bad_request(notify: Any, frame: str | bytes) -> None:
     async with connect(notify.address) as client:
+        await client.send(frame)
+        assert await closing_code(client) == 3501
+
+
+@pytest.mark.parametrize("frame", ["{}", b"\xff\xff", b"\x05\x00", b"\x02\x08\x01", os.urandom(64)])
+async def test_garbage_in_the_other_framing_is_a_bad_request(
+    notify: Any, frame: str | bytes
+) -> None:
+    protobuf = Subprotocol("centrifuge-protobuf")
+    async with connect(notify.address, subprotocols=[protobuf]) as client:
+        assert client.subprotocol == protobuf
         await client.send(frame)
         assert await closing_code(client) == 3501
 

@@ -75,6 +75,7 @@ class Script:
 
 
 Run = Callable[..., Awaitable[Script]]
+both_framings = pytest.mark.parametrize("framing", ["json", "protobuf"])
 
 
 @pytest_asyncio.fixture
@@ -106,28 +107,34 @@ async def run(packages: Path) -> AsyncIterator[Run]:
             await process.wait()
 
 
+@both_framings
 async def test_connects_subscribes_hears_and_acknowledges(
-    notify: Any, tokens: Any, run: Run
+    notify: Any, tokens: Any, run: Run, framing: str
 ) -> None:
     sent = [await notify.publish(updated("anna"))]
     client = await run(
-        "follow.mjs", notify.address, "account:#anna", token=lambda: tokens.make("anna")
+        "follow.mjs", notify.address, "account:#anna", framing, token=lambda: tokens.make("anna")
     )
     await client.until("subscribed")
     sent += [await notify.publish(updated("anna")) for _ in range(3)]
     assert await client.until("id", 4) == sent
     assert client.all("offset") == [1, 2, 3, 4]
     refused = await run(
-        "follow.mjs", notify.address, "account:#berta", token=lambda: tokens.make("anna")
+        "follow.mjs", notify.address, "account:#berta", framing, token=lambda: tokens.make("anna")
     )
     assert await refused.until("unsubscribed") == [103]
 
 
+@both_framings
 async def test_tokens_are_refreshed_on_the_living_connection(
-    notify: Any, tokens: Any, run: Run
+    notify: Any, tokens: Any, run: Run, framing: str
 ) -> None:
     client = await run(
-        "follow.mjs", notify.address, "account:#anna", token=lambda: tokens.make("anna", ttl_s=3)
+        "follow.mjs",
+        notify.address,
+        "account:#anna",
+        framing,
+        token=lambda: tokens.make("anna", ttl_s=3),
     )
     await client.until("asked", 4)
     sent = await notify.publish(updated("anna"))
@@ -162,12 +169,13 @@ async def test_a_revoked_session_does_not_come_back(notify: Any, tokens: Any, ru
     assert await client.until("disconnected", timeout_s=2) == [3500]
 
 
+@both_framings
 async def test_a_network_cut_is_recovered(
-    notify: Any, tokens: Any, run: Run, lay_cable: Any
+    notify: Any, tokens: Any, run: Run, lay_cable: Any, framing: str
 ) -> None:
     async with lay_cable([notify.house.sockets.port]) as cable:
         client = await run(
-            "follow.mjs", cable.address, "account:#anna", token=lambda: tokens.make("anna")
+            "follow.mjs", cable.address, "account:#anna", framing, token=lambda: tokens.make("anna")
         )
         await client.until("subscribed")
         sent = [await notify.publish(updated("anna"))]
@@ -201,9 +209,10 @@ async def test_restarts_of_two_replicas_under_load_lose_nothing(
                 "follow.mjs",
                 cable.address,
                 f"account:#{account_id}",
+                framing,
                 token=lambda: tokens.make(account_id),
             )
-            for _ in range(4)
+            for framing in ("json", "protobuf") * 2
         ]
         for client in clients:
             await client.until("subscribed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -23,6 +24,12 @@ from tonearm_contracts.events import AudioDeleted, AudioUpdated, SessionRevoked
 from tonearm_kit.ids import new_id
 
 pytestmark = pytest.mark.integration
+both_framings = pytest.mark.parametrize("is_protobuf", [False, True], ids=["json", "protobuf"])
+
+
+def read(data: Any) -> Any:
+    """Return what a publication carries; in Protobuf it comes as bytes."""
+    return json.loads(data) if isinstance(data, bytes) else data
 
 
 class Events(SubscriptionEventHandler):  # type: ignore[misc]
@@ -65,12 +72,13 @@ async def follow(client: Client, channel: str, **options: Any) -> tuple[Subscrip
     return subscription, events
 
 
+@both_framings
 async def test_own_channel_and_own_recording_arrive_as_cloud_events(
-    notify: Any, tokens: Any
+    notify: Any, tokens: Any, is_protobuf: bool
 ) -> None:
     account_id, audio_id = new_id(), new_id()
     await notify.publish(updated(audio_id, account_id))
-    client = Client(notify.address, token=tokens.make(account_id))
+    client = Client(notify.address, token=tokens.make(account_id), use_protobuf=is_protobuf)
     await client.connect()
     own, own_events = await follow(client, f"account:#{account_id}")
     audio, audio_events = await follow(client, f"audio:{audio_id}")
@@ -81,10 +89,11 @@ async def test_own_channel_and_own_recording_arrive_as_cloud_events(
 
     for events in (own_events, audio_events):
         pub = await events.next()
-        assert pub.data["id"] == event_id
-        assert pub.data["specversion"] == "1.0"
-        assert pub.data["type"] == "tonearm.audio.updated.v1"
-        assert pub.data["data"]["status"] == "completed"
+        event = read(pub.data)
+        assert event["id"] == event_id
+        assert event["specversion"] == "1.0"
+        assert event["type"] == "tonearm.audio.updated.v1"
+        assert event["data"]["status"] == "completed"
         assert pub.offset == 2
     await client.disconnect()
 
@@ -148,15 +157,16 @@ async def test_a_deleted_recording_ends_its_subscriptions_after_the_last_event(
     await client.disconnect()
 
 
-async def test_history_and_presence(notify: Any, tokens: Any) -> None:
+@both_framings
+async def test_history_and_presence(notify: Any, tokens: Any, is_protobuf: bool) -> None:
     account_id, audio_id = new_id(), new_id()
     ids = [await notify.publish(updated(audio_id, account_id)) for _ in range(5)]
-    client = Client(notify.address, token=tokens.make(account_id))
+    client = Client(notify.address, token=tokens.make(account_id), use_protobuf=is_protobuf)
     await client.connect()
     subscription, _ = await follow(client, f"audio:{audio_id}")
     await subscription.ready(5)
     newest = await subscription.history(limit=2, reverse=True)
-    assert [pub.data["id"] for pub in newest.publications] == [ids[4], ids[3]]
+    assert [read(pub.data)["id"] for pub in newest.publications] == [ids[4], ids[3]]
     oldest = await subscription.history(limit=2)
     assert [pub.offset for pub in oldest.publications] == [1, 2]
     assert oldest.offset == 5
@@ -164,7 +174,7 @@ async def test_history_and_presence(notify: Any, tokens: Any) -> None:
     assert [who.user for who in present.clients.values()] == [account_id]
     assert (await subscription.presence_stats()).num_clients == 1
     with pytest.raises(CentrifugeError):
-        await subscription.publish({"not": "allowed"})
+        await subscription.publish(b"{}" if is_protobuf else {"not": "allowed"})
     await client.disconnect()
 
 

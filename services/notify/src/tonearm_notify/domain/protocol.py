@@ -14,6 +14,7 @@ from enum import IntEnum
 
 from tonearm_notify.domain import codes, commands, wire
 from tonearm_notify.domain.codes import Disconnect, Error
+from tonearm_notify.domain.replies import Connected, HistoryRead, Joined, Said, Send, Subscribed
 from tonearm_notify.domain.wire import Position
 
 
@@ -31,13 +32,6 @@ class Limits:
     pong_timeout_s: float = 8.0
     expiry_grace_s: float = 10.0
     errors_max: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Write this text; neighbours in one list may share a frame, joined by newlines."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +56,8 @@ Ask = (
     | commands.Presence
     | commands.Acknowledge
 )
-Effect = Send | Close | Leave | Ask
-"""Besides the three above, a command itself: the caller finds the answer and hands it back."""
+Effect = Said | Close | Leave | Ask
+"""Words to the client, the two above, or a command: the caller finds and hands back its answer."""
 
 _SEND_PING = Send(wire.PING.decode())
 
@@ -236,9 +230,9 @@ class Session:
         node: str,
         version: str,
         now_s: float,
-        subscriptions: Mapping[str, str] | None = None,
+        subscriptions: Mapping[str, Joined] | None = None,
     ) -> list[Effect]:
-        """Let the client in. `subscriptions`: server-side channels with their result texts."""
+        """Let the client in. `subscriptions`: server-side channels and how they began."""
         if self.state is not State.CONNECTING:
             return []
         self.state = State.CONNECTED
@@ -251,7 +245,7 @@ class Session:
         result["node"] = node
         self._ping_at_s = now_s + self._limits.ping_interval_s * (1 - self._spread / 2)
         self._plan()
-        effects: list[Effect] = [Send(wire.reply_connect(command_id, result, subscriptions or {}))]
+        effects: list[Effect] = [Connected(command_id, result, subscriptions or {})]
         waiting, self._waiting = self._waiting, None
         for command in waiting or ():
             effects += self._do(command)
@@ -274,17 +268,17 @@ class Session:
             self.state is not State.CLOSED and self.subscriptions.get(command.channel) == command.id
         )
 
-    def subscribed(self, command: commands.Subscribe, result: str) -> list[Effect]:
-        """Start a subscription; `result` is made by `wire.subscribe_result`."""
+    def subscribed(self, command: commands.Subscribe, joined: Joined) -> list[Effect]:
+        """Start a subscription."""
         wanted = self.wants(command)
         if not self._answer() or not wanted:
             return []
         self.subscriptions[command.channel] = 0
-        return [Send(wire.reply_subscribe(command.id, result))]
+        return [Subscribed(command.id, joined)]
 
-    def answered(self, text: str) -> list[Effect]:
+    def answered(self, reply: Send | HistoryRead) -> list[Effect]:
         """Pass on the reply to a history or presence command."""
-        return [Send(text)] if self._answer() else []
+        return [reply] if self._answer() else []
 
     def dismissed(self) -> None:
         """Note that a command needs no answer any more: the client took it back."""

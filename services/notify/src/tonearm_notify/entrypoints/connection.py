@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tonearm_notify.domain import codes
-from tonearm_notify.domain.protocol import Close, Effect, Leave, Send, Session, State
-from tonearm_notify.usecases.frames import Form, as_text
+from tonearm_notify.domain.protocol import Close, Effect, Leave, Session, State
+from tonearm_notify.domain.replies import SAID, Said
+from tonearm_notify.entrypoints.framings import Framing
 from tonearm_notify.usecases.ports import Identity
 
 if TYPE_CHECKING:
     from tonearm_notify.entrypoints.websocket import WebSocketServer
 
-_TEXT = WSMsgType.TEXT
 _HELD_MAX = 1000
 
 
@@ -28,6 +28,7 @@ class Connection(WSListener):
     """
 
     __slots__ = (
+        "_framing",
         "_held",
         "_server",
         "_transport",
@@ -41,15 +42,16 @@ class Connection(WSListener):
         "write",
     )
 
-    def __init__(self, server: WebSocketServer, session: Session) -> None:
+    def __init__(self, server: WebSocketServer, session: Session, framing: Framing) -> None:
         self._server = server
+        self._framing = framing
         self._transport: WSTransport | None = None
         self.session = session
         self.client_id = session.client_id
         self.identity: Identity | None = None
         self.is_entered = False
         self.is_slow = False
-        self.form: Form = as_text
+        self.form = framing.form
         self.write: Callable[[Any], object] = _ignore
         self._held: list[Any] | None = None
         self.bucket = 0
@@ -65,10 +67,10 @@ class Connection(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame."""
         kind = frame.msg_type
-        if kind == WSMsgType.TEXT and frame.fin:
+        if kind == self._framing.kind and frame.fin:
             try:
-                text = frame.get_payload_as_utf8_text()
-            except UnicodeDecodeError:
+                text = self._framing.read(frame.get_payload_as_bytes())
+            except ValueError:
                 self.close(codes.BAD_PROTOCOL)
                 return
             self.apply(self.session.receive(text, now_s=self._server.now_s()))
@@ -82,7 +84,7 @@ class Connection(WSListener):
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         elif kind != WSMsgType.PONG:
-            # Binary and fragmented messages have no place in this protocol.
+            # Fragments, and messages of the other kind, have no place in this protocol.
             self.close(codes.BAD_PROTOCOL)
 
     def on_ws_disconnected(self, _transport: WSTransport) -> None:
@@ -105,32 +107,32 @@ class Connection(WSListener):
     # What the protocol wants.
 
     def apply(self, effects: Iterable[Effect]) -> None:
-        """Carry out effects in order; neighbouring texts share a frame."""
-        texts: list[str] = []
+        """Carry out effects in order; neighbouring words share a frame."""
+        said: list[Said] = []
         for effect in effects:
-            if isinstance(effect, Send):
-                texts.append(effect.text)
+            if isinstance(effect, SAID):
+                said.append(effect)
                 continue
-            if texts and isinstance(effect, Close):
-                self._write(texts)
-                texts = []
+            if said and isinstance(effect, Close):
+                self._write(said)
+                said = []
             if isinstance(effect, Close):
                 self._cut(effect.why)
             elif isinstance(effect, Leave):
                 self._server.hub.leave(effect.channel, self)
             else:
                 self._server.ask(self, effect)
-        if texts:
-            self._write(texts)
+        if said:
+            self._write(said)
         self._server.plan(self)
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
         self.apply(self.session.tick(now_s=now_s))
 
-    def _write(self, texts: list[str]) -> None:
+    def _write(self, said: list[Said]) -> None:
         if self._transport is not None:
-            self._transport.send(_TEXT, "\n".join(texts).encode())
+            self._transport.send(self._framing.kind, self._framing.write(said))
             if self.is_slow:
                 self._check_queue()
 

@@ -23,13 +23,13 @@ from picows import (
 from tonearm_kit.logs import get_logger
 from tonearm_notify.domain import codes, commands
 from tonearm_notify.domain.protocol import Ask, Limits, Session
+from tonearm_notify.entrypoints import framings
 from tonearm_notify.entrypoints.connection import Connection
 from tonearm_notify.usecases.answer import Answers
 from tonearm_notify.usecases.hub import Hub
 
 log = get_logger(__name__)
 PATH: Final = b"/connection/websocket"
-PROTOBUF: Final = "centrifuge-protobuf"
 _CATCH_UP_S: Final = 0.02
 
 
@@ -166,15 +166,19 @@ class WebSocketServer:
         if origin is not None and "*" not in allowed and origin not in allowed:
             self._count("origin", 1)
             return _refusal(HTTPStatus.FORBIDDEN, b"origin not allowed")
-        offered = request.headers.get("Sec-WebSocket-Protocol", "")
-        if PROTOBUF in offered:
-            return _refusal(HTTPStatus.BAD_REQUEST, b"only JSON is spoken here")
         if not self.accepting.is_set() or len(self._open) >= self._options.connections_max:
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, b"no room", retry_after_s=5)
         if not self._spend():
             self._count("connect_rate", 1)
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, b"too fast", retry_after_s=1)
-        return Connection(self, self._session())
+        framing = framings.choose(request.headers.get("Sec-WebSocket-Protocol", ""))
+        connection = Connection(self, self._session(), framing)
+        if framing.subprotocol is None:
+            return connection
+        chosen = {"Sec-WebSocket-Protocol": framing.subprotocol}
+        return WSUpgradeResponseWithListener(
+            WSUpgradeResponse.create_101_response(chosen), connection
+        )
 
     def _session(self) -> Session:
         client_id = self._new_id()

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from tonearm_notify.domain import channels, codes, commands, wire
 from tonearm_notify.domain.protocol import Ask, Effect, Session, State
+from tonearm_notify.domain.replies import HistoryRead, Joined, Send
 from tonearm_notify.usecases.admit import Gate, Refused
-from tonearm_notify.usecases.feed import ChannelClosed, Joined, Sink
+from tonearm_notify.usecases.feed import ChannelClosed, Sink
 from tonearm_notify.usecases.hub import Hub
 from tonearm_notify.usecases.ports import Histories, Identity
 
@@ -123,13 +124,13 @@ class Answers:
 
     async def _server_side(
         self, client: Client, command: commands.Connect, identity: Identity
-    ) -> dict[str, str]:
+    ) -> dict[str, Joined]:
         """Join the channels that the client wants to be subscribed to by the server."""
-        joined: dict[str, str] = {}
+        joined: dict[str, Joined] = {}
         for name, since in list(command.subscriptions.items())[: self._options.server_side_max]:
             if await self._gate.refusal(identity, name) is None:
                 with suppress(ChannelClosed):
-                    joined[name] = _result(await self._hub.join(name, client, since))
+                    joined[name] = await self._hub.join(name, client, since)
         return joined
 
     def _refuse(self, client: Client, command: Ask, refused: Refused) -> None:
@@ -186,7 +187,7 @@ class Answers:
             self._hub.leave(command.channel, client)
             client.apply(client.session.failed(command, codes.UNRECOVERABLE))
         else:
-            client.apply(client.session.subscribed(command, _result(joined)))
+            client.apply(client.session.subscribed(command, joined))
 
     async def _history(self, client: Client, command: commands.History) -> None:
         refusal = await self._may_read(client, command.channel)
@@ -207,7 +208,7 @@ class Answers:
             is_reverse=command.is_reverse,
             size_bytes=self._options.history_bytes_max,
         )
-        reply = wire.reply_history(command.id, slice_.top, slice_.publications)
+        reply = HistoryRead(command.id, slice_.top, slice_.publications)
         client.apply(client.session.answered(reply))
 
     async def _presence(self, client: Client, command: commands.Presence) -> None:
@@ -225,7 +226,7 @@ class Answers:
         else:
             listed = {id_: {"client": id_, "user": user} for id_, user in present.items()}
             reply = wire.reply(command.id, "presence", {"presence": listed})
-        client.apply(client.session.answered(reply))
+        client.apply(client.session.answered(Send(reply)))
 
     async def _may_read(self, client: Client, name: str) -> codes.Error | None:
         """Return the refusal for channels that the client does not follow itself."""
@@ -234,12 +235,3 @@ class Answers:
         if client.identity is None:
             return codes.DENIED
         return await self._gate.refusal(client.identity, name)
-
-
-def _result(joined: Joined) -> str:
-    return wire.subscribe_result(
-        joined.position,
-        publications=joined.publications,
-        was_recovering=joined.was_recovering,
-        recovered=joined.recovered,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -67,16 +67,6 @@ class HubLimits:
     fan_out_chunk: int = 512
     burst_bytes_max: int = 64 * 1024
     """Publications of one channel that wait together share a write up to this size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """How a subscription began."""
-
-    position: Position
-    publications: Sequence[Publication] = ()
-    was_recovering: bool = False
-    recovered: bool = False
 
 
 @dataclass(slots=True)

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tonearm_notify.domain import codes
+from tonearm_notify.domain.replies import Joined
 from tonearm_notify.domain.wire import Position, Publication
-from tonearm_notify.usecases.feed import ChannelClosed, Feed, HubLimits, Joined, Sink, Watcher
+from tonearm_notify.usecases.feed import ChannelClosed, Feed, HubLimits, Sink, Watcher
 from tonearm_notify.usecases.frames import Frame
 from tonearm_notify.usecases.ports import Histories, Lost, Published, Revocation
 

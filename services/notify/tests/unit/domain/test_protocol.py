@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tonearm_notify.domain import codes, commands, wire
+from tonearm_notify.domain import codes, commands
 from tonearm_notify.domain.protocol import Close, Effect, Leave, Limits, Send, Session, State
+from tonearm_notify.domain.replies import SAID, Connected, Joined
 from tonearm_notify.domain.wire import Position, Publication
 
 
@@ -19,7 +20,7 @@ def say(**command: Any) -> str:
 
 
 def heard(effects: list[Effect]) -> list[dict[str, Any]]:
-    return [json.loads(effect.text) for effect in effects if isinstance(effect, Send)]
+    return [json.loads(effect.text) for effect in effects if isinstance(effect, SAID)]
 
 
 def closing(effects: list[Effect]) -> int | None:
@@ -77,7 +78,7 @@ def test_server_side_subscriptions_come_with_the_connect_reply() -> None:
     )
     assert isinstance(effect, commands.Connect)
     assert effect.subscriptions == {"system": None, "flags": Position(4, "e"), "x": None}
-    result = wire.subscribe_result(Position(9, "e"))
+    result = Joined(Position(9, "e"))
     (reply,) = heard(
         session.connected(
             1, expires_in_s=None, node="n", version="v", now_s=0.0, subscriptions={"system": result}
@@ -97,7 +98,7 @@ def test_commands_sent_right_behind_connect_wait_for_it() -> None:
     )
     assert first == [commands.Connect(1, "t")]
     reply, then = session.connected(1, expires_in_s=None, node="n", version="v", now_s=0.0)
-    assert isinstance(reply, Send)
+    assert isinstance(reply, Connected)
     assert then == commands.Subscribe(2, "flags")
 
 
@@ -168,7 +169,7 @@ def test_subscribe_unsubscribe_and_the_errors_in_between() -> None:
     session = connected(channels_max=2)
     first = ask(session, id=2, subscribe={"channel": "flags"})
     assert first == commands.Subscribe(2, "flags")
-    result = wire.subscribe_result(Position(4, "e1"))
+    result = Joined(Position(4, "e1"))
     (reply,) = heard(session.subscribed(first, result))
     assert reply == {
         "id": 2,
@@ -198,7 +199,7 @@ def test_a_subscribe_that_was_taken_back_is_not_answered() -> None:
     session.receive(say(id=3, unsubscribe={"channel": "flags"}), now_s=1.0)
     assert not session.wants(command)
     again = ask(session, id=4, subscribe={"channel": "flags"})
-    assert session.subscribed(command, "{}") == []
+    assert session.subscribed(command, Joined(Position(0, "e"))) == []
     assert session.wants(again)
 
 
@@ -210,7 +211,7 @@ def test_recovery_is_asked_for_with_position_and_told_honestly() -> None:
         subscribe={"channel": "flags", "recover": True, "epoch": "e1", "offset": 2, "flag": 3},
     )
     assert command == commands.Subscribe(2, "flags", Position(2, "e1"), True)
-    result = wire.subscribe_result(
+    result = Joined(
         Position(4, "e1"),
         publications=[
             Publication(3, '{"a":1}', 5, "00-1-2-01", "x"),
@@ -242,7 +243,7 @@ def test_the_server_ends_subscriptions_also_those_under_way() -> None:
     assert refused["error"]["code"] == 103
     assert not session.wants(command)
     command = ask(session, id=3, subscribe={"channel": "audio:2"})
-    session.subscribed(command, wire.subscribe_result(Position(0, "e")))
+    session.subscribed(command, Joined(Position(0, "e")))
     leave, push = session.unsubscribe("audio:2", codes.INSUFFICIENT_STATE)
     assert leave == Leave("audio:2")
     assert heard([push]) == [
@@ -377,7 +378,7 @@ def test_answers_after_the_end_are_dropped() -> None:
     command = ask(session, id=2, subscribe={"channel": "flags"})
     assert closing(session.close(codes.SHUTDOWN)) == 3001
     assert session.close(codes.SHUTDOWN) == []
-    assert session.subscribed(command, "{}") == []
+    assert session.subscribed(command, Joined(Position(0, "e"))) == []
     assert session.failed(command, codes.DENIED) == []
     assert session.refreshed(3, expires_in_s=None, version="v", now_s=0.0) == []
     assert session.connected(1, expires_in_s=None, node="n", version="v", now_s=0.0) == []

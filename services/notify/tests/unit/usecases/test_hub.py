@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from tonearm_notify.domain import codes
+from tonearm_notify.domain.replies import Joined
 from tonearm_notify.domain.wire import Position, Publication
-from tonearm_notify.usecases.feed import ChannelClosed, HubLimits, Joined
+from tonearm_notify.usecases.feed import ChannelClosed, HubLimits
 from tonearm_notify.usecases.frames import Frame, as_frames, as_text
 from tonearm_notify.usecases.hub import Hub
 from tonearm_notify.usecases.ports import Identity, Lost, Published, Revocation, Slice
