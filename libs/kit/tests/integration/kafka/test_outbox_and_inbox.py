@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
+from tonearm_contracts.envelope import CloudEvent
 from tonearm_contracts.events import AudioDeleted, AudioUpdated
 from tonearm_contracts.topics import INGEST_AUDIO
 from tonearm_kit import inbox
@@ -19,6 +20,7 @@ from tonearm_kit.ids import new_id
 from tonearm_kit.kafka import decode
 from tonearm_kit.kafka.claims import ObjectClaims, resolve
 from tonearm_kit.kafka.context import handling
+from tonearm_kit.kafka.effects import Effects
 from tonearm_kit.kafka.headers import decode_record
 from tonearm_kit.kafka.ports import BrokerError, OutRecord
 from tonearm_kit.outbox import EventTooLarge, Outbox, OutboxFull, OutboxRelay, RelaySettings
@@ -214,6 +216,29 @@ async def test_the_inbox_knows_an_event_per_group_and_source(database: Database)
         many = [("/a", "1"), ("/a", "2"), ("/a", "2"), ("/b", "3")]
         fresh = await inbox.first_times(conn, group="g", events=many)
     assert fresh == {("/a", "2"), ("/b", "3")}
+
+
+async def test_an_event_costs_its_effect_and_two_round_trips(database: Database) -> None:
+    """What keeps the message grain fast; the driver's pool is not asked in between either."""
+    queries: list[str] = []
+
+    async def handle(conn: Connection, event: CloudEvent) -> None:
+        await conn.execute("SELECT $1::text", event.id)
+
+    effects = Effects(
+        group="g", db=database, handlers={"x": handle}, batch_handlers={}, job_handlers={},
+        handler_timeout_s=10.0, job_timeout_s=10.0, inbox=inbox.PostgresInbox(),
+    )  # fmt: skip
+    async with database.begin() as conn:
+        conn.add_query_logger(lambda record: queries.append(record.query.split("(")[0]))
+    for event_id, is_new in (("1", True), ("2", True), ("1", False)):
+        event = CloudEvent(
+            id=event_id, source="/s", type="x", subject="k", time=SystemClock().now(), data={}
+        )
+        assert await effects.apply(event) is is_new
+    begin, end = "BEGIN; INSERT INTO inbox ", "COMMIT;"
+    effect = [begin, "SELECT $1::text", end]
+    assert queries[-8:] == [*effect, *effect, begin, end]
 
 
 async def test_a_mark_is_rolled_back_with_its_effect(database: Database) -> None:
