@@ -236,9 +236,10 @@ async def test_an_event_costs_its_effect_and_two_round_trips(database: Database)
             id=event_id, source="/s", type="x", subject="k", time=SystemClock().now(), data={}
         )
         assert await effects.apply(event) is is_new
+    await asyncio.sleep(0)  # the driver tells its loggers a turn later
     begin, end = "BEGIN; INSERT INTO inbox ", "COMMIT;"
     effect = [begin, "SELECT $1::text", end]
-    assert queries[-8:] == [*effect, *effect, begin, end]
+    assert queries[1:] == [*effect, *effect, begin, end]
 
 
 async def test_a_mark_is_rolled_back_with_its_effect(database: Database) -> None:
