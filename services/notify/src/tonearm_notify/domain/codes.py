@@ -1,7 +1,8 @@
 """The protocol's numbers, each with its meaning.
 
 Three ranges with three readers: an error answers one command, an unsubscribe ends one
-subscription, a disconnect ends the connection (as the WebSocket close code).
+subscription, a disconnect ends the connection (as the WebSocket close code). docs/push.md says
+what each means to a client, and which of the protocol are never sent.
 """
 
 from __future__ import annotations
@@ -27,10 +28,8 @@ DENIED = Error(103, "permission denied")
 METHOD_NOT_FOUND = Error(104, "method not found")
 ALREADY_SUBSCRIBED = Error(105, "already subscribed")
 LIMIT_EXCEEDED = Error(106, "limit exceeded")
-BAD_REQUEST = Error(107, "bad request")
 NOT_AVAILABLE = Error(108, "not available")
 TOKEN_EXPIRED = Error(109, "token expired")
-EXPIRED = Error(110, "expired")
 TOO_MANY = Error(111, "too many requests", temporary=True)
 UNRECOVERABLE = Error(112, "unrecoverable position")
 
@@ -45,7 +44,6 @@ class Unsubscribe:
 
 UNSUBSCRIBED_BY_SERVER = Unsubscribe(2000, "server unsubscribe")
 INSUFFICIENT_STATE = Unsubscribe(2500, "insufficient state")
-SUBSCRIPTION_EXPIRED = Unsubscribe(2501, "subscription expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +61,13 @@ class Disconnect:
 
 CLOSED = Disconnect(3000, "connection closed")
 SHUTDOWN = Disconnect(3001, "shutdown")
-SERVER_ERROR = Disconnect(3004, "internal server error")
 CONNECTION_EXPIRED = Disconnect(3005, "connection expired")
 SLOW = Disconnect(3008, "slow")
 INSUFFICIENT_POSITION = Disconnect(3010, "insufficient state")
 NO_PONG = Disconnect(3012, "no pong")
 TOO_MANY_REQUESTS = Disconnect(3013, "too many requests")
-STATE_INVALIDATED = Disconnect(3014, "state invalidated")
 INVALID_TOKEN = Disconnect(3500, "invalid token")
 BAD_PROTOCOL = Disconnect(3501, "bad request")
 STALE = Disconnect(3502, "stale")
-FORCED = Disconnect(3503, "force disconnect")
 CONNECTION_LIMIT = Disconnect(3504, "connection limit")
-CHANNEL_LIMIT = Disconnect(3505, "channel limit")
-PERMISSION_LOST = Disconnect(3507, "permission denied")
 TOO_MANY_ERRORS = Disconnect(3509, "too many errors")
