@@ -191,7 +191,22 @@ async def test_a_slow_reader_that_reads_on_sees_the_code_and_recovers(
                     pushed = json.loads(await asyncio.wait_for(slow.recv(), 10))
                     offsets.append(pushed["push"]["pub"]["offset"])
         assert slow.close_code == 3008
-        assert offsets == list(range(1, len(offsets) + 1))
+        async with connect(notify.address) as back:
+            await log_in(back, token)
+            top = json.loads(await ask_history(back))["history"]
+            since = {"recover": True, "offset": offsets[-1], "epoch": top["epoch"]}
+            asked = {"id": 3, "subscribe": {"channel": "account:#anna", **since}}
+            await back.send(json.dumps(asked))
+            result = json.loads(await back.recv())["subscribe"]
+        assert result["recovered"] is True
+        assert result["publications"]
+        offsets += [pub["offset"] for pub in result["publications"]]
+        assert offsets == list(range(1, top["offset"] + 1))
+
+
+async def ask_history(client: ClientConnection) -> str:
+    await client.send(json.dumps({"id": 2, "history": {"channel": "account:#anna"}}))
+    return str(await client.recv())
 
 
 async def test_a_foreign_origin_is_refused(notify: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from typing import Any
 
 import pytest
 from centrifuge import Client, PublicationContext, SubscribedContext, SubscriptionEventHandler
+from websockets.asyncio.client import connect
 
 from tonearm_contracts.events import AudioUpdated
 from tonearm_kit.ids import new_id
@@ -92,6 +94,41 @@ async def test_a_gap_beyond_the_history_is_told_honestly(
         await follower.until(2)
         assert follower.ids[-1] == last
         await follower.client.disconnect()
+
+
+async def test_an_hour_and_the_newest_thousand_stay(notify: Any, tokens: Any) -> None:
+    """1,100 publications, the oldest 1,050 of them two hours old: a sweep leaves 1,000."""
+    await notify.publish(updated("anna"))
+    await notify.publish(updated("berta"))
+    async with notify.db.acquire() as conn:
+        for channel in ("account:#anna", "account:#berta"):
+            await conn.execute(
+                'INSERT INTO publications (channel, "offset", event_id, body, event_at)'
+                " SELECT $1, n, n::text, '{}', now() FROM generate_series(2, 1100) n",
+                channel,
+            )
+        await conn.execute("UPDATE channels SET top_offset = 1100 WHERE channel LIKE 'account:%'")
+        await conn.execute(
+            "UPDATE publications SET published_at = now() - interval '2 hours'"
+            " WHERE channel = 'account:#anna' AND \"offset\" <= 1050"
+        )
+    await notify.house.sweep()
+    kept = {}
+    for account_id, offset in (("anna", 100), ("anna", 99), ("berta", 0)):
+        async with connect(notify.address) as client:
+            hello = {"id": 1, "connect": {"token": tokens.make(account_id)}}
+            await client.send(json.dumps(hello))
+            await client.recv()
+            channel = f"account:#{account_id}"
+            since = {"channel": channel, "recover": True, "offset": offset, "epoch": ""}
+            await client.send(json.dumps({"id": 2, "subscribe": since}))
+            told = json.loads(await client.recv())["subscribe"]
+            kept[account_id, offset] = (told["recovered"], len(told["publications"]))
+    assert kept == {
+        ("anna", 100): (True, 1000),
+        ("anna", 99): (False, 0),
+        ("berta", 0): (True, 1100),
+    }
 
 
 async def test_every_replica_reaches_all_its_sockets_exactly_once(

@@ -20,7 +20,9 @@ from services.notify.tests.integration.test_notifications_and_webhooks import (
     failed,
     receiving,
 )
+from tonearm_notify.adapters.sealing import SecretBox
 from tonearm_notify.adapters.sender import HttpSender, open_client
+from tonearm_notify.adapters.webhooks import PostgresWebhooks
 from tonearm_notify.domain.webhooks import to_secret
 
 pytestmark = pytest.mark.integration
@@ -122,6 +124,29 @@ async def test_a_lost_key_is_told_and_mended_by_rotating(start_notify: Any, toke
             await notify.house.postman.send_due()
             headers, body = receiver.got[0]
             Verifier(rotated["secret"]).verify(body, headers)
+
+
+async def test_a_delivery_is_claimed_by_one_and_comes_back_when_that_one_dies(
+    start_notify: Any, tokens: Any
+) -> None:
+    async with (
+        start_notify(**TRUSTING) as notify,
+        receiving() as receiver,
+        calling(notify, tokens.make("anna")) as client,
+    ):
+        await client.post("/v1/webhooks", json={"url": receiver.url})
+        for _ in range(4):
+            await notify.publish(failed())
+        store = PostgresWebhooks(notify.db, SecretBox([Fernet.generate_key().decode()]))
+        claims = await asyncio.gather(*(store.claim_due(limit=2, lease_s=60) for _ in range(3)))
+        claimed = [delivery.delivery_id for claim in claims for delivery in claim]
+        assert len(claimed) == len(set(claimed)) == 4
+        # Whoever claimed them is gone without a word; their lease runs out.
+        assert await notify.house.postman.send_due() == 0
+        async with notify.db.acquire() as conn:
+            await conn.execute("UPDATE webhook_deliveries SET next_attempt_at = now()")
+        assert await notify.house.postman.send_due() == 4
+        assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 4
 
 
 class Names:
