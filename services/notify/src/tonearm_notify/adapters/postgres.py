@@ -36,6 +36,11 @@ WITH entry AS (
 ), added AS (
     INSERT INTO publications (channel, "offset", event_id, body, event_at, traceparent)
     SELECT channel, "offset", event_id, body, event_at, traceparent FROM placed
+), learned AS (
+    INSERT INTO audios (audio_id, account_id)
+    SELECT audio_id, account_id FROM unnest($7::text[], $8::text[]) AS o (audio_id, account_id)
+    ORDER BY audio_id
+    ON CONFLICT DO NOTHING
 )
 SELECT "offset", pg_notify(
     '{NOTIFY_CHANNEL}',
@@ -159,7 +164,9 @@ class PostgresStore:
 
     # The journal: all inside the recorder's transaction.
 
-    async def append(self, tx: Connection, entries: Sequence[Entry]) -> list[int]:
+    async def append(
+        self, tx: Connection, entries: Sequence[Entry], owners: Mapping[str, str]
+    ) -> list[int]:
         """Add publications, announce them to all replicas at commit, return their offsets."""
         rows = await tx.fetch(
             _APPEND,
@@ -169,18 +176,10 @@ class PostgresStore:
             [entry.event_at for entry in entries],
             [entry.traceparent for entry in entries],
             new_epoch(),
+            list(owners),
+            list(owners.values()),
         )
         return [row[0] for row in rows]
-
-    async def learn_owners(self, tx: Connection, owners: Mapping[str, str]) -> None:
-        """Note who owns recordings, by their ids; a deleted one stays deleted."""
-        audio_ids = sorted(owners)
-        await tx.execute(
-            "INSERT INTO audios (audio_id, account_id)"
-            " SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
-            audio_ids,
-            [owners[audio_id] for audio_id in audio_ids],
-        )
 
     async def forget_audio(self, tx: Connection, audio_id: str, account_id: str) -> None:
         """Close a recording's channel for good."""

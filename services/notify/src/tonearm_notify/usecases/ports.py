@@ -121,15 +121,14 @@ class Personal:
 class Journal(Protocol):
     """Writes of the recorder, all inside the caller's transaction."""
 
-    async def append(self, tx: Transaction, entries: Sequence[Entry]) -> list[int]:
+    async def append(
+        self, tx: Transaction, entries: Sequence[Entry], owners: Mapping[str, str]
+    ) -> list[int]:
         """Add publications, announce them to all replicas at commit, return their offsets.
 
         Entries of one channel keep their order. Channels are locked in the order of their names.
+        `owners`, recording to account, is noted as well; a deleted recording stays deleted.
         """
-        ...
-
-    async def learn_owners(self, tx: Transaction, owners: Mapping[str, str]) -> None:
-        """Note who owns recordings, by their ids; a deleted one stays deleted."""
         ...
 
     async def forget_audio(self, tx: Transaction, audio_id: str, account_id: str) -> None:

@@ -90,7 +90,6 @@ async def record(tx: Transaction, *events: CloudEvent, books: Books) -> int:
         await books.notifications.note(tx, noted)
     if personal:
         await books.webhooks.enqueue(tx, personal)
-    await _learn_owners(tx, events, books=books)
     for event in events:
         await _learn_losses(tx, event, books=books)
     return count
@@ -171,7 +170,7 @@ async def _publish(tx: Transaction, roads: Sequence[_Road], *, books: Books) -> 
     if not entries:
         return 0
     try:
-        offsets = await books.journal.append(tx, entries)
+        offsets = await books.journal.append(tx, entries, _owners(roads))
         for span, offset in zip(spans, offsets, strict=True):
             span.set_attribute("tonearm.push.offset", offset)
     finally:
@@ -194,18 +193,17 @@ def _traceparent(span: Span) -> str | None:
     return f"00-{ids}-{context.trace_flags:02x}"
 
 
-async def _learn_owners(tx: Transaction, events: Sequence[CloudEvent], *, books: Books) -> None:
-    """Any event of a recording but its deletion names its owner.
+def _owners(roads: Sequence[_Road]) -> dict[str, str]:
+    """Return who owns which recording: any event of one names its owner, but for its deletion.
 
     Topics are read side by side: the analysis of a recording may be heard of before its upload.
     """
     owners: dict[str, str] = {}
-    for event in events:
-        audio_id = event.data.get("audio_id")
-        if audio_id and event.type not in _LOSSES:
-            owners[str(audio_id)] = str(event.data.get("account_id") or "")
-    if owners:
-        await books.journal.learn_owners(tx, owners)
+    for road in roads:
+        audio_id = road.event.data.get("audio_id")
+        if audio_id and road.event.type not in _LOSSES:
+            owners[str(audio_id)] = str(road.event.data.get("account_id") or "")
+    return owners
 
 
 async def _learn_losses(tx: Transaction, event: CloudEvent, *, books: Books) -> None:
