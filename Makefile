@@ -128,6 +128,10 @@ chaos: setup ## Kill everything with -9 again and again, then count what was los
 bench: setup ## Measure the path of an upload, the gateway and the engine
 	$(PY) -m bench $(ARGS)
 
+.PHONY: load
+load: setup ## Push beside its peer: fan-out, latency, memory, drain; needs Go; ARGS="fan-1000 --rounds 5"
+	$(PY) -m tests.load $(ARGS)
+
 .PHONY: accuracy
 accuracy: setup ## Generate the test split, score our engine and installed peers, write docs/accuracy.*
 	$(PY) -m tonearm_eval.accuracy $(ARGS)

@@ -1,7 +1,9 @@
 """The load on notify beside its peer: `python -m tests.load [scenario ...]`.
 
-Needs Go and the local stack. Every scenario runs against both servers, one after the other, on
-the same machine and with the same client; each server is started afresh for it.
+Needs Go; starts a stack of its own unless it runs inside one. Every scenario runs against all
+servers in turn, round after round, with the same client; each server is started afresh for it.
+What is measured is added to `.local/load/results.json`, so that the scenarios can be run in
+parts; `--report FILE` writes the tables into a document.
 """
 
 from __future__ import annotations
@@ -10,115 +12,53 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tonearm_kit.testing.postgres import SCHEMA, temporary_database
-from tonearm_notify import bootstrap
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-BUILT = ROOT / ".local" / "load"
-PEER_PORT = 18021
+from tests.load import drain, report
+from tests.load.servers import BUILT, Server, notify, on_core, peer
+from tonearm_local import testing
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """How many connections follow how many channels, and how often something is published."""
+    """How many connections follow how many channels, and how often something is published.
+
+    `rate` is in publications per second; 0 waits for each one before the next.
+    """
 
     connections: int
     channels: int = 1
     messages: int = 0
     rate: float = 0.0
+    servers: tuple[str, ...] = ("peer", "notify")
 
 
+_ALL = ("peer", "notify", "notify-kafka")
 SCENARIOS = {
     "idle": Scenario(10_000),
-    "fan-1000": Scenario(1_000, messages=200),
+    "fan-1000": Scenario(1_000, messages=200, servers=_ALL),
     "fan-5000": Scenario(5_000, messages=60),
     "fan-10000": Scenario(9_900, messages=30),
-    "channels": Scenario(5_000, channels=1_000, messages=3_000, rate=150.0),
+    "burst": Scenario(1_000, messages=300, rate=300.0),
+    "channels": Scenario(5_000, channels=1_000, messages=1_500, rate=150.0, servers=_ALL),
 }
+DRAIN = "drain"
 
 
-@dataclass(frozen=True)
-class Server:
-    """Where a running server is."""
-
-    pid: int
-    url: str
-    publish: str
-    token: str
+def start(kind: str, core: int | None) -> AbstractAsyncContextManager[Server]:
+    """Start a server by its name in the tables."""
+    if kind == "peer":
+        return peer(core)
+    return notify("kafka" if kind == "notify-kafka" else "direct", core)
 
 
-@asynccontextmanager
-async def peer() -> AsyncIterator[Server]:
-    """Run the Centrifuge library's server."""
-    address = f"127.0.0.1:{PEER_PORT}"
-    process = await asyncio.create_subprocess_exec(str(BUILT / "peer"), "-address", address)
-    try:
-        async with asyncio.timeout(10):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", PEER_PORT)
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
-        writer.close()
-        yield Server(
-            process.pid,
-            f"ws://{address}/connection/websocket",
-            f"http://{address}/publish?channel=",
-            "",
-        )
-    finally:
-        process.kill()
-        await process.wait()
-
-
-@asynccontextmanager
-async def notify() -> AsyncIterator[Server]:
-    """Run notify on a database of its own."""
-    async with temporary_database(bootstrap.COMPONENTS) as url:
-        environment = {
-            **os.environ,
-            "NOTIFY_DATABASE_URL": url,
-            "NOTIFY_DATABASE_SCHEMA": SCHEMA,
-            "NOTIFY_WS_PORT": "0",
-            "NOTIFY_HTTP_PORT": "0",
-            "NOTIFY_CONNECTIONS_PER_ACCOUNT_MAX": "1000000",
-            "NOTIFY_CONNECTS_PER_S": "100000",
-            "NOTIFY_CONNECTS_BURST": "100000",
-            "NOTIFY_DRAIN_WINDOW_S_MAX": "1",
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(HERE / "server.py"),
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        try:
-            told = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
-            yield Server(
-                process.pid,
-                f"ws://127.0.0.1:{told['ws']}/connection/websocket",
-                f"http://127.0.0.1:{told['http']}/publish?channel=",
-                told["token"],
-            )
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-
-
-async def measure(server: Server, scenario: Scenario) -> dict[str, Any]:
+async def measure(server: Server, scenario: Scenario, core: int | None = None) -> dict[str, Any]:
     """Run the client against a server and return what it measured."""
     arguments = {
         "url": server.url,
@@ -131,6 +71,7 @@ async def measure(server: Server, scenario: Scenario) -> dict[str, Any]:
         "rate": scenario.rate,
     }
     process = await asyncio.create_subprocess_exec(
+        *on_core(core),
         str(BUILT / "load"),
         *(part for name, value in arguments.items() for part in (f"-{name}", str(value))),
         stdout=asyncio.subprocess.PIPE,
@@ -140,52 +81,64 @@ async def measure(server: Server, scenario: Scenario) -> dict[str, Any]:
     return measured
 
 
-async def run(names: list[str], repeat: int) -> list[dict[str, Any]]:
-    """Run scenarios against both servers, alternating."""
+async def run(names: list[str], *, rounds: int, pin: bool) -> list[dict[str, Any]]:
+    """Run scenarios against their servers in turn, in another order every round."""
     results = []
     for name in names:
-        for turn in range(repeat):
-            for kind, start in (("peer", peer), ("notify", notify)):
-                async with start() as server:
-                    measured = await measure(server, SCENARIOS[name])
-                results.append({"scenario": name, "server": kind, "turn": turn, **measured})
+        if name == DRAIN:
+            results.append({"scenario": DRAIN, **await drain.measure()})
+            continue
+        scenario = SCENARIOS[name]
+        for turn in range(rounds):
+            kinds = scenario.servers if turn % 2 == 0 else scenario.servers[::-1]
+            for kind in kinds:
+                async with start(kind, 0 if pin else None) as server:
+                    measured = await measure(server, scenario, 1 if pin else None)
+                    about: dict[str, Any] = {
+                        "scenario": f"{name}, a core each" if pin else name,
+                        "server": kind,
+                        "threads": server.threads,
+                        **report.machine(),
+                    }
+                if server.sink is not None:
+                    about["spans"] = server.sink.spans
+                results.append({**about, **measured})
                 sys.stderr.write(json.dumps(results[-1]) + "\n")
     return results
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """Return the results as a Markdown table."""
-    lines = [
-        "| scenario | server | connections | messages/s | p50 ms | p99 ms "
-        "| server's processor us per message (in the kernel) | kB per connection |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['scenario']} | {r['server']} | {r['connections']} | {r['messages_per_s']:.0f} "
-        f"| {r['p50_ms']:.1f} | {r['p99_ms']:.1f} | {r['processor_us_per_message']:.1f} "
-        f"({r['kernel_share']:.0%}) "
-        f"| {r['memory_kb_per_connection']:.1f} |"
-        for r in results
-    ]
-    return "\n".join(lines)
+def _on_a_stack(work: partial[Any]) -> list[dict[str, Any]]:
+    """Run where a stack runs, else on one of its own; its database does not wait for the disk."""
+    if testing.from_environment() is not None:
+        return list(asyncio.run(work()))
+    with testing.temporary("--infra-only", "--without", "zipkin") as stack:
+        os.environ.update(stack.env)
+        return list(asyncio.run(work()))
 
 
 def main() -> None:
-    """Build the Go programs, run, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS), choices=SCENARIOS)
-    parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="file for the raw results")
+    """Build the Go programs, run, add to the results, print and write the tables."""
+    parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
+    parser.add_argument("scenarios", nargs="*", help=f"of {', '.join([*SCENARIOS, DRAIN])}")
+    parser.add_argument("--rounds", type=int, default=3, help="runs against each server")
+    parser.add_argument("--pin", action="store_true", help="server and client on a core each")
+    parser.add_argument("--json", type=Path, default=BUILT / "results.json", help="raw results")
+    parser.add_argument("--report", type=Path, help="document whose tables are written anew")
     options = parser.parse_args()
-    BUILT.mkdir(parents=True, exist_ok=True)
-    build = ["go", "build", "-o", f"{BUILT}/", "./load", "./peer"]
-    subprocess.run(build, cwd=HERE / "go", check=True)
-    results = asyncio.run(run(list(options.scenarios), options.repeat))
-    load = os.getloadavg()[0]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load average {load:.1f} at the end\n")
-    print(table(results))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if unknown := set(options.scenarios) - {*SCENARIOS, DRAIN}:
+        parser.error(f"no scenario called {', '.join(sorted(unknown))}")
+    results = report.read(options.json)
+    if options.scenarios or options.report is None:
+        names = options.scenarios or [*SCENARIOS, DRAIN]
+        BUILT.mkdir(parents=True, exist_ok=True)
+        build = ["go", "build", "-o", f"{BUILT}/", "./load", "./peer"]
+        subprocess.run(build, cwd=Path(__file__).parent / "go", check=True)
+        fresh = _on_a_stack(partial(run, names, rounds=options.rounds, pin=options.pin))
+        results = report.merge(results, fresh)
+        report.write(results, options.json)
+    print(report.tables(results))
+    if options.report is not None:
+        report.into(options.report, results)
 
 
 if __name__ == "__main__":

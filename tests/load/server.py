@@ -1,8 +1,14 @@
-"""notify for the load: the real service without Kafka; `POST /publish` records events.
+"""notify for the load: `python -m tests.load.server direct|kafka`, the real service.
 
-A publication takes the way of every event but Kafka: history in Postgres, announcement, hub,
-sockets, with the spans of the way. Prints one JSON line with its ports and a token once it is
-ready. Settings are the service's own (`NOTIFY_*`).
+On both roads an event is recorded in the history and announced by Postgres, goes from the
+announcement through the hub to the sockets, and leaves the spans of the way.
+
+`direct` records what is posted to its door, everything that waits in one transaction, as the
+consumer does with a polled batch. `kafka` runs the service's consumer and nothing of the load:
+`tests.load.producer` puts the events into the topic.
+
+Prints `ready` and, as JSON, its ports and a token. Settings are the service's own
+(`NOTIFY_*`).
 """
 
 from __future__ import annotations
@@ -11,28 +17,34 @@ import asyncio
 import json
 import sys
 import time
-from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from fastapi import APIRouter, Request
 from jwt.algorithms import ECAlgorithm
 
+from tests.load import door
+from tonearm_contracts import topics
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit import logs, telemetry
 from tonearm_kit.db import Database
 from tonearm_kit.ids import new_id
+from tonearm_kit.kafka import KafkaProducer, admin
+from tonearm_kit.kafka.headers import encode
 from tonearm_kit.lifecycle import run_service
 from tonearm_kit.migrations import migrate
 from tonearm_kit.settings import load
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
 from tonearm_kit.wiring import open_database
 from tonearm_notify import bootstrap
+from tonearm_notify.adapters.postgres import PostgresStore
 from tonearm_notify.adapters.sender import open_client
 from tonearm_notify.settings import NotifySettings
-from tonearm_notify.usecases.record import record
+from tonearm_notify.usecases.record import Books, record
 
 ACCOUNT = "load"
+_BATCH_MAX = 500
 _tracer = telemetry.tracer(__name__)
 
 
@@ -54,51 +66,81 @@ def make_token(settings: NotifySettings) -> tuple[str, StaticKeys]:
     return token, StaticKeys({"keys": [{**public, "kid": "load", "use": "sig"}]})
 
 
-def publishing(house: bootstrap.House, db: Database) -> APIRouter:
-    """Return the route that records what it is sent."""
-    router = APIRouter()
+class Recorder:
+    """Records what is taken, all that waits in one transaction."""
 
-    @router.post("/publish")
-    async def publish(request: Request, channel: str) -> None:
-        audio_id = channel.removeprefix("audio:")
-        event = CloudEvent(
-            id=new_id(),
-            source="/load",
-            type="tonearm.audio.updated.v1",
-            subject=audio_id,
-            time=datetime.now(UTC),
-            data={"audio_id": audio_id, **await request.json()},
+    def __init__(self, db: Database, books: Books) -> None:
+        self._db, self._books = db, books
+        self._waiting: asyncio.Queue[tuple[CloudEvent, asyncio.Future[None]]] = asyncio.Queue()
+
+    async def take(self, event: CloudEvent) -> None:
+        """Return when the event is committed."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((event, done))
+        await done
+
+    async def run(self) -> None:
+        """Record until cancelled."""
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < _BATCH_MAX and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            with _tracer.start_as_current_span("process load"):
+                async with self._db.begin() as tx:
+                    await record(tx, *(event for event, _ in batch), books=self._books)
+            for _, done in batch:
+                done.set_result(None)
+
+
+async def consume_one(settings: NotifySettings, db: Database) -> None:
+    """Return once the consumer has its partitions: an event put into one is in the history."""
+    event = door.to_event("audio:warm", b"{}")
+    async with KafkaProducer.open(settings.kafka_bootstrap_servers, client_id="load") as producer:
+        await producer.send([encode(event, topic=topics.INGEST_AUDIO.name)])
+    store = PostgresStore(db)
+    async with asyncio.timeout(60):
+        while (await store.load_top("audio:warm")).offset == 0:
+            await asyncio.sleep(0.1)
+
+
+async def add_owners(db: Database) -> None:
+    """Give the recordings of the load to the account of its clients."""
+    async with db.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO audios (audio_id, account_id)"
+            " SELECT 'load-' || n, $1 FROM generate_series(0, 9999) n ON CONFLICT DO NOTHING",
+            ACCOUNT,
         )
-        with _tracer.start_as_current_span("process load"):
-            async with db.begin() as tx:
-                await record(tx, event, books=house.books)
-
-    return router
 
 
-async def serve(stop: asyncio.Event) -> None:
+async def serve(road: str, stop: asyncio.Event) -> None:
     """Serve until SIGTERM."""
     settings = load(NotifySettings)
     token, keys = make_token(settings)
     verifier = TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience)
     async with open_database(settings, service="notify") as db, open_client() as client:
         await migrate(db, bootstrap.COMPONENTS)
-        async with db.acquire() as conn:
-            await conn.execute(
-                "INSERT INTO audios (audio_id, account_id)"
-                " SELECT 'load-' || n, $1 FROM generate_series(0, 9999) n ON CONFLICT DO NOTHING",
-                ACCOUNT,
-            )
+        await add_owners(db)
         house = bootstrap.build(settings, db, verifier, client)
-        house.app.include_router(publishing(house, db))
         bootstrap.settle_memory()
-        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(bootstrap.serve_pushes(settings, house, stop, ready.set_result))
+            tasks.create_task(bootstrap.serve_pushes(settings, house, stop))
             await house.is_open()
-            told = {"http": await ready, "ws": house.sockets.port, "token": token}
-            sys.stdout.write(json.dumps(told) + "\n")
+            told: dict[str, Any] = {"ws": house.sockets.port, "token": token}
+            extra: asyncio.Task[None] | None = None
+            if road == "kafka":
+                await admin.ensure_topics(settings.kafka_bootstrap_servers, topics.ALL)
+                tasks.create_task(house.runner.run(stop))
+                await consume_one(settings, db)
+            elif road == "direct":
+                recorder = Recorder(db, house.books)
+                extra = tasks.create_task(recorder.run())
+                told["http"] = await door.serve(recorder.take, tasks)
+            sys.stdout.write(f"ready {json.dumps(told)}\n")
             sys.stdout.flush()
+            await stop.wait()
+            if extra is not None:
+                extra.cancel()
 
 
 def main() -> int:
@@ -106,7 +148,7 @@ def main() -> int:
     settings = load(NotifySettings)
     logs.configure("notify", level="WARNING", format="json")
     with telemetry.configure("notify", version="load", exporter=settings.otel_traces_exporter):
-        return run_service(serve, grace_s=20.0)
+        return run_service(partial(serve, sys.argv[1]), grace_s=20.0)
 
 
 if __name__ == "__main__":

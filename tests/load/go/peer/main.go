@@ -1,15 +1,18 @@
 // Command peer is the server that notify is measured against: the Centrifuge library, bare.
 //
 // Every client may subscribe to every channel; POST /publish?channel=NAME publishes the body.
-// There is no history and no authentication: it does less than notify does.
+// There is no history and no authentication: it does less than notify does. It prints `ready`
+// and how many threads it may run at once.
 package main
 
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"runtime"
 
 	"github.com/centrifugal/centrifuge"
 )
@@ -44,5 +47,6 @@ func main() {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})
+	fmt.Println("ready", runtime.GOMAXPROCS(0))
 	log.Fatal(http.ListenAndServe(*address, nil))
 }
