@@ -18,6 +18,7 @@ TITLES: Final = {
     "chord_share": "chords",
 }
 GROUP_METRICS: Final = ("tempo_acc1", "tempo_acc2", "beat_f", "downbeat_f", "meter")
+TEMPO_METRICS: Final = GROUP_METRICS[:2]
 Rows = list[list[str]]
 
 
@@ -76,22 +77,31 @@ def lead_table(lead: dict[str, Any], best: dict[str, Any]) -> list[str]:
     return table(head, rows)
 
 
-def group_table(groups: dict[str, dict[str, Any]], title: str, metrics: list[str]) -> list[str]:
-    """One row a meter or style, one column an analyser and metric."""
-    names = list(groups)
-    own = next(iter(groups.values()))
-    head = [title, "clips", *(f"{n} {TITLES[m]}" for m in metrics for n in names)]
+def meter_table(groups: dict[str, dict[str, Any]]) -> list[str]:
+    """One row a meter and metric, one column an analyser."""
+    names, own = list(groups), next(iter(groups.values()))
     rows = []
-    for group, counts in own.items():
-        if not group:
-            continue
-        cells = [
-            f"{groups[n][group][m]:.2f}" if m in groups[n].get(group, {}) else "-"
-            for m in metrics
-            for n in names
-        ]
-        rows.append([group, str(counts["clips"]), *cells])
-    return table(head, rows)
+    for meter, counts in own.items():
+        for metric in GROUP_METRICS:
+            found = [groups[n].get(meter, {}).get(metric) for n in names]
+            if meter and any(value is not None for value in found):
+                cells = ["-" if value is None else f"{value:.3f}" for value in found]
+                rows.append([meter, str(counts["clips"]), TITLES[metric], *cells])
+    return table(["meter", "clips", "", *names], rows)
+
+
+def style_table(groups: dict[str, dict[str, Any]]) -> list[str]:
+    """Tempo Acc1 / Acc2, one row a style, one column an analyser."""
+    names, own = list(groups), next(iter(groups.values()))
+    rows = []
+    for style, counts in own.items():
+        cells = []
+        for name in names:
+            row = groups[name].get(style, {})
+            cells.append(" / ".join(f"{row[m]:.2f}" if m in row else "-" for m in TEMPO_METRICS))
+        if style:
+            rows.append([style, str(counts["clips"]), *cells])
+    return table(["style", "clips", *names], rows)
 
 
 def settings_table(analysers: dict[str, Any]) -> list[str]:
@@ -137,14 +147,11 @@ def section(name: str, figures: dict[str, Any], diagram: str) -> list[str]:
         "",
     ]
     lines += lead_table(figures["lead"], analysers[us]["best"])
-    for title, groups in figures["groups"].items():
-        if len(next(iter(groups.values()))) > 1:
-            metrics = [
-                m
-                for m in (GROUP_METRICS if title == "meter" else GROUP_METRICS[:2])
-                if any(m in row for rows in groups.values() for row in rows.values())
-            ]
-            lines += [f"By {title}:", "", *group_table(groups, title, metrics)]
+    meters, styles = figures["groups"]["meter"], figures["groups"]["style"]
+    if len(next(iter(meters.values()))) > 1:
+        lines += ["By meter:", "", *meter_table(meters)]
+    if len(next(iter(styles.values()))) > 1:
+        lines += ["Tempo Acc1 / Acc2 by style:", "", *style_table(styles)]
     if figures["key_errors"]:
         kinds = list(next(iter(figures["key_errors"].values())))
         rows = [[n, *(str(row[k]) for k in kinds)] for n, row in figures["key_errors"].items()]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tonearm_analysis.engine.models.store import read_card, read_numbers
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
@@ -28,8 +30,15 @@ def models_folder() -> Path:
     return Path(str(files("tonearm_analysis.engine.models")))
 
 
-def write_numbers(name: str, numbers: dict[str, Any], *, task: str, training: str) -> None:
-    """Write `name`.json and its card."""
+def write_numbers(
+    name: str,
+    numbers: dict[str, Any],
+    *,
+    task: str,
+    training: str,
+    recipe: str = "python -m tonearm_eval.fit.rhythm",
+) -> None:
+    """Write `name`.json and its card; the engine reads the new numbers from now on."""
     path = models_folder() / f"{name}.json"
     path.write_text(json.dumps(_plain(numbers), indent=1) + "\n", encoding="utf-8")
     data = path.read_bytes()
@@ -42,7 +51,9 @@ def write_numbers(name: str, numbers: dict[str, Any], *, task: str, training: st
         "licence": "Apache-2.0",
         "credit": "Fitted by the Tonearm authors",
         "training": training,
-        "recipe": f"python -m tonearm_eval.fit.{name.split('_')[0]}",
+        "recipe": recipe,
     }
     text = json.dumps(card, indent=1) + "\n"
     (models_folder() / f"{name}.card.json").write_text(text, encoding="utf-8")
+    read_card.cache_clear()
+    read_numbers.cache_clear()

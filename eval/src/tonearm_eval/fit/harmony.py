@@ -2,15 +2,16 @@
 
     python -m tonearm_eval.fit.harmony CACHE [--hold-out PREFIX]
 
-Key weights are pulled towards those of real recordings that an earlier study gave
-(recipes/key_prior.json), so that generated music corrects them and does not replace them.
+Key weights are pulled towards the published key profiles of Albrecht and Shanahan (2013), counts
+of notes in scores, so that generated music corrects them and does not replace them.  Each clip
+counts half with the chord it begins with and half with one drawn from anywhere in it, as if it had
+been cut out: first chords then weigh no more than they should in excerpts.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from tonearm_analysis.engine import harmony
-from tonearm_analysis.engine.harmony import chords, key
+from tonearm_analysis.engine.harmony import chords, key, names
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ
 from tonearm_analysis.engine.harmony.estimate import LEVEL_FLOOR, LEVEL_SHARE, pitched_measures
 from tonearm_eval.fit.cache import HeardClip, heard_clips
@@ -30,7 +31,13 @@ from tonearm_eval.score import key_weight, triad
 
 Doubles = npt.NDArray[np.float64]
 
-KEY_L2, CHORD_L2 = 3.0, 1.0
+KEY_L2, CHORD_L2 = 2.0, 1.0
+# Share of each degree of the scale, from the tonic upwards.
+PROFILES: Final = (
+    (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
+    (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
+)
+PROFILE_SCALE: Final = 0.5
 STRETCHES_PER_CLIP: Final = 14
 CHANGE_BEATS, CHANGE_FRAMES = 1.0, 1.5
 NONE_BELOW: Final = 0.5
@@ -44,24 +51,66 @@ def sounding_frames(item: HeardClip) -> npt.NDArray[np.bool_]:
     return out if out.any() else np.ones(len(level), bool)
 
 
-def fit_key(items: list[HeardClip]) -> dict[str, Any]:
-    """Soft-max weights over 24 keys, shared by all tonics, near the prior's."""
-    prior = json.loads(files("tonearm_eval.recipes").joinpath("key_prior.json").read_text())
-    tables = np.stack([key.key_measures(i.harmonic, sounding_frames(i)) for i in items])
-    turned = np.stack([np.roll(tables, -t, axis=1).reshape(len(items), -1) for t in range(12)], 1)
-    truth = np.array([i.clip.key for i in items])
-    size, rows = turned.shape[2], np.arange(len(items))
-    start = np.zeros((2, 12, tables.shape[2]))
-    start[:, :, :3] = np.array([prior["major"], prior["minor"]])
-    centre = np.append(start.ravel(), prior["minor_bias"])
+@dataclass(frozen=True)
+class KeyRow:
+    """What the key rests on in a clip: measures by pitch class as it begins, and as if cut out."""
+
+    truth: int
+    style: str
+    begun: Doubles
+    cut: Doubles
+
+    @classmethod
+    def of(cls, item: HeardClip, rng: np.random.Generator) -> KeyRow:
+        """The measures of a clip with a key."""
+        if item.clip.key is None:
+            raise ValueError(f"{item.clip.name} has no key")
+        frames, found = sounding_frames(item), chord_path(item)
+        lengths = np.array([stop - start for start, stop, _ in found])
+        somewhere = found[int(rng.choice(len(found), p=lengths / lengths.sum()))][2]
+        labels = [label for _, _, label in found if label < key.NO_CHORD]
+        begin = labels[0] if labels else key.NO_CHORD
+        return cls(
+            item.clip.key,
+            item.clip.style,
+            key.key_measures(item.harmonic, frames, opening=begin),
+            key.key_measures(item.harmonic, frames, opening=somewhere),
+        )
+
+
+def chord_path(item: HeardClip) -> list[tuple[float, float, int]]:
+    """(start, end, label) of the chords that the engine finds on the true beats."""
+    found = chords.chord_sequence(item.harmonic, [t for t, _ in item.clip.beats])
+    return [(c.start_s, c.end_s, names.CHORD_VOCABULARY.index(c.label)) for c in found]
+
+
+def key_centre(n_features: int) -> Doubles:
+    """The weights before any clip was seen: profiles on treble and pitch."""
+    start = np.zeros((2, 12, n_features))
+    for mode, profile in enumerate(np.array(PROFILES)):
+        shape = PROFILE_SCALE * (profile - profile.mean()) / profile.std()
+        for column in ("treble", "pitch"):
+            start[mode, :, key.FEATURES.index(column)] = shape
+    return np.append(start.ravel(), 0.0)
+
+
+def fit_key(rows: list[KeyRow]) -> dict[str, Any]:
+    """Soft-max weights over 24 keys, shared by all tonics, near the profiles'."""
+    tables = np.stack([table for row in rows for table in (row.begun, row.cut)])
+    truth = np.repeat([row.truth for row in rows], 2)
+    n, size = len(tables), 12 * tables.shape[2]
+    turned = np.stack([np.roll(tables, -t, axis=1).reshape(n, size) for t in range(12)], 1)
+    centre, each = key_centre(tables.shape[2]), np.arange(n)
 
     def loss(p: Doubles) -> tuple[float, Doubles]:
         w = p[:-1].reshape(2, size)
         score = np.concatenate([turned @ w[0], turned @ w[1] + p[-1]], axis=1)
         chance = np.exp(score - score.max(axis=1, keepdims=True))
         chance /= chance.sum(axis=1, keepdims=True)
-        value = -np.log(chance[rows, truth] + 1e-12).sum() + KEY_L2 * ((p - centre) ** 2).sum()
-        chance[rows, truth] -= 1
+        value = -np.log(chance[each, truth] + 1e-12).sum() / 2
+        value += KEY_L2 * ((p - centre) ** 2).sum()
+        chance[each, truth] -= 1
+        chance /= 2
         parts = [np.einsum("nt,ntd->d", chance[:, k : k + 12], turned) for k in (0, 12)]
         gradient = np.concatenate([*parts, [chance[:, 12:].sum()]]) + 2 * KEY_L2 * (p - centre)
         return float(value), gradient
@@ -69,7 +118,7 @@ def fit_key(items: list[HeardClip]) -> dict[str, Any]:
     found = minimize(loss, centre, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
     major, minor = found[:-1].reshape(2, 12, -1)
     return {
-        "features": [*key.CHROMAS, *key.FAMILIES],
+        "features": [*key.FEATURES],
         "major": major,
         "minor": minor,
         "minor_bias": found[-1],
@@ -77,27 +126,39 @@ def fit_key(items: list[HeardClip]) -> dict[str, Any]:
     }
 
 
-def key_scores(numbers: dict[str, Any], item: HeardClip) -> Doubles:
+def key_scores(numbers: dict[str, Any], table: Doubles) -> Doubles:
     """Scores of the 24 keys by the given numbers."""
-    table = key.key_measures(item.harmonic, sounding_frames(item))
     turned = np.stack([np.roll(table, -t, axis=0) for t in range(12)])
     major = np.einsum("tdf,df->t", turned, numbers["major"])
     minor = np.einsum("tdf,df->t", turned, numbers["minor"]) + numbers["minor_bias"]
     return np.asarray(np.concatenate([major, minor]) / numbers["temperature"], np.float64)
 
 
-def fit_temperature(numbers: dict[str, Any], items: list[HeardClip]) -> float:
+def fit_temperature(scored: list[tuple[Doubles, int]]) -> float:
     """The soft-max temperature that makes chances come true on clips outside the fit."""
-    rows = [(key_scores(numbers, item), item.clip.key) for item in items]
 
     def loss(temperature: float) -> float:
         return -sum(
-            float(np.log(key.probabilities(s / temperature)[k] + 1e-4))
-            for s, k in rows
-            if k is not None
+            float(np.log(key.probabilities(scores / temperature)[truth] + 1e-4))
+            for scores, truth in scored
         )
 
-    return float(min(np.geomspace(0.6, 3.0, 24), key=loss))
+    return float(min(np.geomspace(0.6, 3.0, 48), key=loss))
+
+
+def crossed_key(rows: list[KeyRow]) -> float:
+    """Fit without each style in turn; report, and return the temperature for clips not fitted."""
+    begun: list[tuple[Doubles, int]] = []
+    cut: list[tuple[Doubles, int]] = []
+    for style in sorted({row.style for row in rows}):
+        numbers = fit_key([row for row in rows if row.style != style])
+        for row in rows:
+            if row.style == style:
+                begun.append((key_scores(numbers, row.begun), row.truth))
+                cut.append((key_scores(numbers, row.cut), row.truth))
+    report("styles left out, from the start", begun)
+    report("styles left out, cut anywhere", cut)
+    return fit_temperature(begun + cut)
 
 
 def fit_chords(items: list[HeardClip]) -> dict[str, Any]:
@@ -108,6 +169,8 @@ def fit_chords(items: list[HeardClip]) -> dict[str, Any]:
         edges = chords.stretches([t for t, _ in item.clip.beats], len(item.harmonic.pitch))
         labels = stretch_labels(item, edges)
         chosen = rng.permutation(np.flatnonzero(labels >= 0))[:STRETCHES_PER_CLIP]
+        if not len(chosen):
+            continue
         measures, network = chords.evidence(item.harmonic, edges)
         seen.append(chords.turned(measures[chosen]).astype(np.float32))
         own.append(network[chosen])
@@ -180,19 +243,15 @@ def fit_pitched(items: list[HeardClip]) -> dict[str, Any]:
     return {"weights": w, "bias": bias, "none_below": NONE_BELOW}
 
 
-def report(name: str, items: list[HeardClip], numbers: dict[str, Any]) -> None:
+def report(name: str, scored: list[tuple[Doubles, int]]) -> None:
     """Print key accuracy."""
-    marks = [
-        key_weight(item.clip.key, int(key_scores(numbers, item).argmax()))
-        for item in items
-        if item.clip.key is not None
-    ]
+    marks = [key_weight(truth, int(scores.argmax())) for scores, truth in scored]
     exact = np.mean([mark == 1 for mark in marks])
     print(f"{name}: key {exact:.3f} exact, {np.mean(marks):.3f} weighted, n = {len(marks)}")
 
 
 def main() -> None:
-    """Fit, report and write the weights."""
+    """Fit, report and write the weights: chords first, since the key rests on them too."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--hold-out", default="none", help="prefix of folders never fitted on")
@@ -201,21 +260,25 @@ def main() -> None:
     items = [item for item in heard_clips(args.cache) if item.clip.key is not None]
     held = [i for i in items if i.clip.path.parts[-3].startswith(args.hold_out)]
     fitted = [i for i in items if not i.clip.path.parts[-3].startswith(args.hold_out)]
-    halves = fitted[::2], fitted[1::2]
-    crossed = [fit_temperature(fit_key(halves[k]), halves[1 - k]) for k in (0, 1)]
-    numbers = fit_key(fitted)
-    numbers["temperature"] = float(np.mean(crossed))
-    report("fitted", fitted, numbers)
-    if held:
-        report("held out", held, numbers)
-    numbers["pitched"] = fit_pitched(fitted)
-    training = f"{len(fitted)} {args.training}; prior from 137 clips, most of them recordings"
-    write_numbers("key_weights", numbers, task="chances of 24 keys", training=training)
     with_chords = [item for item in fitted if item.clip.chords]
     write_numbers(
         "chord_weights", fit_chords(with_chords),
         task="chances of 24 triads and no chord, around those of the network",
         training=f"{len(with_chords)} {args.training}",
+        recipe="python -m tonearm_eval.fit.harmony",
+    )  # fmt: skip
+    rng = np.random.default_rng(5)
+    rows, others = ([KeyRow.of(item, rng) for item in part] for part in (fitted, held))
+    temperature = crossed_key(rows)
+    numbers = fit_key(rows) | {"temperature": temperature}
+    report("fitted", [(key_scores(numbers, row.begun), row.truth) for row in rows])
+    if others:
+        report("held out", [(key_scores(numbers, row.begun), row.truth) for row in others])
+    numbers["pitched"] = fit_pitched(fitted)
+    write_numbers(
+        "key_weights", numbers, task="chances of 24 keys",
+        training=f"{len(fitted)} {args.training}; prior: published key profiles, no recordings",
+        recipe="python -m tonearm_eval.fit.harmony",
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Constant-Q picture of sound: 36 bins an octave over seven octaves from C1, on a stream.
 
-One bank of filters serves every octave: the signal is halved in rate six times.  The sound is cut
+One bank of filters serves every octave: the signal is halved in rate before each.  The sound is cut
 into segments with margins wide enough that each frame comes out as if the whole were at hand.
 """
 
@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import rfft
 
 Floats = npt.NDArray[np.float32]
 
@@ -23,26 +22,25 @@ N_OCTAVES: Final = 7
 N_BINS: Final = BINS_PER_OCTAVE * N_OCTAVES
 LOWEST_HZ: Final = 440.0 * 2.0 ** (-45 / 12)  # C1
 
-_FFT_SAMPLES: Final = 1_024
+# The longest filter of an octave has 273.
+_WINDOW_SAMPLES: Final = 288
 _STEP: Final = 2.0 ** (1 / BINS_PER_OCTAVE)
 _QUALITY: Final = (_STEP**2 + 1) / (_STEP**2 - 1)
 _HALF_BAND_TAPS: Final = 47
 _ROW: Final = 16
-# The lowest octave's filters reach 16 hops to either side, the six half-band filters less than one.
+# The lowest octave's filters reach 16 hops to either side, the half-band filters two.
 MARGIN_HOPS: Final = 18
 SEGMENT_HOPS: Final = 640
 
 
 class Bank(NamedTuple):
-    """Spectra of the top octave's filters.
+    """The top octave's filters, which see the sound at half its rate.
 
-    first, last: FFT bins they cover.  filters: (bins, 36) complex.  lengths: (36,) samples.
-    half_band: low-pass for halving the rate; what an octave uses ends at .38 of Nyquist.
+    filters: (_WINDOW_SAMPLES, 72), cosines then sines.  lengths: (36,) samples at the full rate.
+    half_band: low-pass for halving the rate, flat up to .38 of Nyquist, where the octave ends.
     """
 
-    first: int
-    last: int
-    filters: npt.NDArray[np.complex64]
+    filters: Floats
     lengths: npt.NDArray[np.float64]
     half_band: Floats
 
@@ -51,22 +49,16 @@ class Bank(NamedTuple):
 def bank() -> Bank:
     """The filters; the same object at every call."""
     hz = LOWEST_HZ * 2.0 ** (N_OCTAVES - 1 + np.arange(BINS_PER_OCTAVE) / BINS_PER_OCTAVE)
-    lengths = _QUALITY * SAMPLE_RATE_HZ / hz
-    kernels = np.zeros((BINS_PER_OCTAVE, _FFT_SAMPLES), complex)
-    for row, (frequency, length) in enumerate(zip(hz, lengths, strict=True)):
-        when = np.arange(-length // 2, length // 2)
-        turn = np.exp(2j * np.pi * frequency / SAMPLE_RATE_HZ * when)
-        atom = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(len(when)) / len(when))) * turn
-        start = (_FFT_SAMPLES - len(when)) // 2
-        kernels[row, start : start + len(when)] = atom / np.abs(atom).sum()
-    spectra = np.fft.fft(kernels, axis=1)[:, : _FFT_SAMPLES // 2 + 1] / _FFT_SAMPLES
-    used = np.flatnonzero(np.abs(spectra).max(axis=0) > 3e-5 * np.abs(spectra).max())
-    first, last = int(used[0]), int(used[-1]) + 1
-    filters = np.ascontiguousarray(spectra[:, first:last].T).astype(np.complex64)
+    lengths, rate_hz = _QUALITY * SAMPLE_RATE_HZ / hz, SAMPLE_RATE_HZ / 2
+    when = np.arange(_WINDOW_SAMPLES) - _WINDOW_SAMPLES // 2
+    turns = np.outer(when, hz / rate_hz)
+    phase = np.clip(when[:, None] / (lengths / 2), -0.5, 0.5)
+    window = 0.5 + 0.5 * np.cos(2 * np.pi * phase)
+    filters = window / window.sum(axis=0) * np.exp(2j * np.pi * turns)
+    both = np.concatenate([filters.real, filters.imag], axis=1).astype(np.float32)
     reach = np.arange(_HALF_BAND_TAPS) - _HALF_BAND_TAPS // 2
     low_pass = np.sinc(reach / 2) * np.kaiser(_HALF_BAND_TAPS, 8.0)
-    half_band = (low_pass / low_pass.sum()).astype(np.float32)
-    return Bank(first, last, filters, lengths, half_band)
+    return Bank(both, lengths, (low_pass / low_pass.sum()).astype(np.float32))
 
 
 @cache
@@ -97,18 +89,21 @@ def magnitudes(sound: Floats, n_frames: int) -> Floats:
 
     sound: mono at 22 050 Hz, silence assumed around it.  Gain: square root of filter length.
     """
-    first, last, filters, lengths, _ = bank()
+    filters, lengths, _ = bank()
     out = np.zeros((n_frames, N_BINS), np.float32)
-    half, hop = _FFT_SAMPLES // 2, HOP_SAMPLES
+    half, hop = _WINDOW_SAMPLES // 2, HOP_SAMPLES
     for octave in range(N_OCTAVES):
-        padded = np.pad(sound, (half, half + hop * n_frames))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SAMPLES)[::hop][:n_frames]
-        column = BINS_PER_OCTAVE * (N_OCTAVES - 1 - octave)
-        gain = np.sqrt(lengths * 2**octave).astype(np.float32)
-        spectra = rfft(frames, axis=1)[:, first:last]
-        out[:, column : column + BINS_PER_OCTAVE] = np.abs(spectra @ filters) * gain
         sound = _halved(sound)
         hop //= 2
+        padded = np.zeros((n_frames - 1) * hop + _WINDOW_SAMPLES, np.float32)
+        heard = sound[: len(padded) - half]
+        padded[half : half + len(heard)] = heard
+        frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::hop]
+        parts = frames @ filters
+        column = BINS_PER_OCTAVE * (N_OCTAVES - 1 - octave)
+        gain = np.sqrt(lengths * 2**octave).astype(np.float32)
+        size = np.hypot(parts[:, :BINS_PER_OCTAVE], parts[:, BINS_PER_OCTAVE:])
+        out[:, column : column + BINS_PER_OCTAVE] = size * gain
     return out
 
 

@@ -15,6 +15,7 @@ from tonearm_analysis.engine.harmony.key import (
     key_measures,
     key_scores,
     key_segments,
+    opening_chord,
     probabilities,
 )
 from tonearm_analysis.engine.harmony.listening import HarmonyListener, HeardHarmony
@@ -62,11 +63,12 @@ def estimate_heard(heard: HeardHarmony, *, beats_s: Sequence[float] = ()) -> Har
     sounding = heard.level > max(LEVEL_FLOOR, LEVEL_SHARE * float(heard.level.max(initial=0.0)))
     if not sounding.any():
         return HarmonyEstimate(None, 0.0)
-    scores = key_scores(key_measures(heard, sounding))
     pitched, evidence = pitched_probability(heard, sounding)
-    chance = probabilities(scores) * pitched
     if pitched < float(read_numbers(WEIGHTS)["pitched"]["none_below"]):
         return HarmonyEstimate(None, 0.0, evidence=evidence)
+    chords = chord_sequence(heard, beats_s)
+    scores = key_scores(key_measures(heard, sounding, opening=opening_chord(chords)))
+    chance = probabilities(scores) * pitched
     order = np.argsort(-chance, kind="stable")[:CANDIDATES_MAX]
     candidates = tuple(_candidate(int(key), int(order[0]), float(chance[key])) for key in order)
     chroma = (heard.bass + heard.treble)[sounding].mean(axis=0, dtype=np.float64)
@@ -76,7 +78,7 @@ def estimate_heard(heard: HeardHarmony, *, beats_s: Sequence[float] = ()) -> Har
         candidates=candidates,
         key_segments=key_segments(heard, sounding, scores),
         tuning_cents=tuning_cents(heard),
-        chords=chord_sequence(heard, beats_s),
+        chords=chords,
         chord_vocabulary=names.CHORD_VOCABULARY,
         chroma=tuple(round(float(v), 4) for v in chroma / (chroma.max() + 1e-9)),
         evidence=evidence,

@@ -1,7 +1,11 @@
-"""Which key: means over the recording, weighed by degree of the scale, a soft-max over 24 keys."""
+"""Which key: means over the recording and its first chord, weighed by degree of the scale.
+
+A soft-max over 24 keys makes them probabilities.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -11,29 +15,54 @@ import numpy.typing as npt
 from tonearm_analysis.engine.harmony import names
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import HeardHarmony
-from tonearm_analysis.engine.harmony.model import KeySegment
+from tonearm_analysis.engine.harmony.model import Chord, KeySegment
 from tonearm_analysis.engine.models import read_numbers
 
 Doubles = npt.NDArray[np.float64]
 
 WEIGHTS: Final = "key_weights"
-# Means of these are scaled to mean 1; chord families count as expected chords, times twelve.
+# Means of these are scaled to mean 1, and stand a second time with their square roots, which tell
+# absent degrees from rare ones; chord families count as expected chords, times twelve.
 CHROMAS: Final = ("bass", "treble", "pitch")
 FAMILIES: Final = ("major", "minor", "seventh")
+FEATURES: Final = (
+    *CHROMAS,
+    *(f"root of {name}" for name in CHROMAS),
+    *FAMILIES,
+    "opens major",
+    "opens minor",
+)
+ROOT_SCALE: Final = 2.0
 CHORD_SCALE: Final = 12.0
 SEGMENT_S: Final = 12.0
 KEY_CHANGE_NATS: Final = 6.0
+NO_CHORD: Final = 24
 
 
-def key_measures(heard: HeardHarmony, frames: slice | npt.NDArray[np.bool_]) -> Doubles:
-    """Measures by pitch class from C, shape (12, 6), of the given frames."""
+def key_measures(
+    heard: HeardHarmony, frames: slice | npt.NDArray[np.bool_], *, opening: int = NO_CHORD
+) -> Doubles:
+    """Measures by pitch class from C, shape (12, 11), of the given frames.
+
+    opening: the recording's first chord, 0-11 major from C, 12-23 minor, 24 none.
+    """
     columns = []
     for name in CHROMAS:
         mean = getattr(heard, name)[frames].mean(axis=0, dtype=np.float64)
         columns.append(mean / (mean.mean() + 1e-9))
+    columns += [ROOT_SCALE * np.sqrt(column) for column in columns]
     families = heard.chords[frames].mean(axis=0, dtype=np.float64)
     columns += [CHORD_SCALE * families[:, k] for k in range(len(FAMILIES))]
-    return np.stack(columns, axis=1)
+    opens = np.zeros((2, 12))
+    if opening < NO_CHORD:
+        opens[opening // 12, opening % 12] = 1.0
+    return np.stack([*columns, *opens], axis=1)
+
+
+def opening_chord(chords: Sequence[Chord]) -> int:
+    """The first chord that is one; 24 without any."""
+    indices = (names.CHORD_VOCABULARY.index(chord.label) for chord in chords)
+    return next((index for index in indices if index < NO_CHORD), NO_CHORD)
 
 
 def key_scores(measures: Doubles) -> Doubles:

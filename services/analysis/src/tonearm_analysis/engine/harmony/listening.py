@@ -84,7 +84,7 @@ class HarmonyListener:
     """Hears blocks of mono sound at 22 050 Hz and hands back what it heard."""
 
     def __init__(self) -> None:
-        self._network = open_network(CHORD_NETWORK)
+        self._network = open_network(CHORD_NETWORK, blocked=False)
         self._stream = Stream()
         self._n_samples = 0
         self._loudest = 0.0
