@@ -17,7 +17,7 @@ from tonearm_analysis.engine.limits import Limits
 from tonearm_analysis.engine.loudness import LoudnessCollector
 from tonearm_analysis.engine.music import HarmonyCollector, HeldSignal, RhythmCollector, no_harmony
 from tonearm_analysis.engine.numerics import one_thread
-from tonearm_analysis.engine.parameters import Parameters
+from tonearm_analysis.engine.parameters import SPECTRAL_PACE, Parameters
 from tonearm_analysis.engine.rounding import rounded
 from tonearm_analysis.engine.spectral import SpectralCollector
 from tonearm_analysis.engine.stagerun import StageRun
@@ -108,7 +108,9 @@ class _Analysis:
         rate, channels = format.sample_rate_hz, format.channels
         self._waveform = WaveformCollector(sample_rate_hz=rate)
         self._loudness = LoudnessCollector(sample_rate_hz=rate, channels=channels)
-        self._spectral = SpectralCollector(sample_rate_hz=rate)
+        self._spectral = SpectralCollector(
+            sample_rate_hz=rate, pace=SPECTRAL_PACE[self._parameters.profile]
+        )
 
     def _feed(self, block: Block) -> None:
         self._runs["waveform"].work(partial(self._waveform.feed, block))

@@ -7,6 +7,7 @@ nothing but the last bits, where two processors may differ.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 DECIMALS_BY_UNIT: dict[str, int] = {
@@ -34,12 +35,12 @@ def rounded(value: Any, *, name: str = "") -> Any:
     Lists and nested statistics inherit the name above them. Raises ValueError for NaN and
     infinity, which have no JSON.
     """
+    if isinstance(value, float):
+        return _round_float(value, name)
     if isinstance(value, dict):
         return {key: rounded(item, name=_unit_name(key, name)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(item, name=name) for item in value]
-    if isinstance(value, float):
-        return _round_float(value, name)
     return value
 
 
@@ -47,6 +48,8 @@ def _unit_name(key: str, inherited: str) -> str:
     return key if _decimals(key) is not None else inherited
 
 
+# Names come from the result's fields: a few hundred, asked for thousands of times.
+@lru_cache(maxsize=1024)
 def _decimals(name: str) -> int | None:
     for unit, decimals in DECIMALS_BY_UNIT.items():
         if name.endswith(unit):

@@ -55,7 +55,7 @@ class FrameTable:
         if not self.frames:
             return [dict.fromkeys(_NAMES, 0.0) for _ in range(self._columns)]
         deviations = np.sqrt(self._squares / self.frames)
-        spread = np.percentile(self._rows[: self._kept].astype(np.float64), PERCENTILES, axis=0)
+        spread = _percentiles(self._rows[: self._kept])
         table = np.vstack([self._mean, deviations, spread])
         return [
             dict(zip(_NAMES, map(float, column), strict=True)) for column in np.transpose(table)
@@ -85,6 +85,19 @@ class FrameTable:
         step = mean - self._mean
         self._squares += squares + step**2 * (self.frames * count / total)
         self._mean += step * (count / total)
+
+
+def _percentiles(rows: Floats) -> NDArray[np.float64]:
+    """Return PERCENTILES of each column, between neighbours linearly: numpy.percentile's default.
+
+    A sort of contiguous float32 is several times faster than its partition in float64.
+    """
+    ordered = np.sort(np.ascontiguousarray(rows.T), axis=1)
+    places = np.array(PERCENTILES) / 100 * (ordered.shape[1] - 1)
+    below = np.floor(places).astype(np.intp)
+    above = np.minimum(below + 1, ordered.shape[1] - 1)
+    low, high = ordered[:, below].astype(np.float64), ordered[:, above].astype(np.float64)
+    return np.asarray((low + (high - low) * (places - below)).T, np.float64)
 
 
 _NAMES = ("mean", "sd", *(f"p{percentile}" for percentile in PERCENTILES))

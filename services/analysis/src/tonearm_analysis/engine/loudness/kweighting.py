@@ -64,8 +64,11 @@ class KWeightedEnergy:
 
     def __init__(self, *, sample_rate_hz: int, channels: int) -> None:
         self._rate = sample_rate_hz
-        self._weights = channel_weights(channels)
-        self._filters = [BlockFilter(*k_weighting(sample_rate_hz)) for _ in range(channels)]
+        weights = channel_weights(channels)
+        # What weighs nothing is not heard.
+        self._heard = np.flatnonzero(weights) if not weights.all() else slice(None)
+        self._weights: Floats = weights[self._heard].astype(np.float32)
+        self._filter = BlockFilter(*k_weighting(sample_rate_hz), channels=len(self._weights))
         self._rest = np.empty((channels, 0), dtype=np.float32)
         self._frames = 0
         self._steps = 0
@@ -95,24 +98,32 @@ class KWeightedEnergy:
     def _measure(self, planar: Floats, *, frames: int) -> None:
         """Add the energy of the first `frames` samples of whole blocks."""
         edges = self._edges(frames)
+        power = self._weighted_power(planar[self._heard])[:frames]
         sums = np.zeros(len(edges) + 1)
-        if self._is_twice_the_same(planar):
-            sums += 2 * self._channel_sums(0, planar[0], edges, frames)
-            self._filters[1].copy_states(self._filters[0])
-        else:
-            for index, samples in enumerate(planar):
-                if self._weights[index]:
-                    weight = self._weights[index]
-                    sums += weight * self._channel_sums(index, samples, edges, frames)
+        starts = np.concatenate([[0], edges])
+        inside = starts < frames
+        sums[inside] = np.add.reduceat(power, starts[inside])
         sums[0] += self._open_energy
         self._sums.append(sums[:-1])
         self._open_energy = float(sums[-1])
         self._steps += len(edges)
         self._frames += frames
 
+    def _weighted_power(self, planar: Floats) -> Floats:
+        weights = self._weights
+        if self._is_twice_the_same(planar):
+            # One run of the filter says it all: mono material in two channels.
+            heard = self._filter.run(planar[:1])
+            self._filter.spread_first_state()
+            weights = weights[:1] * np.float32(2)
+        else:
+            heard = self._filter.run(planar)
+        heard *= heard
+        power: Floats = weights @ heard
+        return power
+
     def _is_twice_the_same(self, planar: Floats) -> bool:
-        """Tell whether one filter run says it all: mono material in two channels."""
-        if len(planar) != 2 or not self._filters[0].has_states_of(self._filters[1]):
+        if len(planar) != 2 or not self._filter.states_are_equal():
             return False
         return np.array_equal(planar[0], planar[1])
 
@@ -125,15 +136,3 @@ class KWeightedEnergy:
     def _ends(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         # Rates that are no multiple of a hundred share the odd samples out, without drift.
         return steps * self._rate // STEPS_PER_S
-
-    def _channel_sums(
-        self, index: int, samples: Floats, edges: NDArray[np.int64], frames: int
-    ) -> NDArray[np.float64]:
-        """Return the energy up to the first edge, between edges, and behind the last one."""
-        heard = self._filters[index].run(samples)[:frames]
-        heard *= heard
-        sums = np.zeros(len(edges) + 1)
-        starts = np.concatenate([[0], edges])
-        inside = starts < frames
-        sums[inside] = np.add.reduceat(heard, starts[inside])
-        return sums

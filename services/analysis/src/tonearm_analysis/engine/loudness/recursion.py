@@ -23,16 +23,15 @@ Complexes = NDArray[np.complex128]
 
 
 class BlockFilter:
-    """H(z) = b(z) / a(z) for one channel, where a has only complex pairs of simple roots."""
+    """H(z) = b(z) / a(z) for each channel, where a has only complex pairs of simple roots."""
 
-    def __init__(self, numerator: NDArray[np.float64], poles: Complexes) -> None:
+    def __init__(self, numerator: NDArray[np.float64], poles: Complexes, *, channels: int) -> None:
         """Make the filter.
 
         numerator: b, as many terms as there are poles plus one; a is monic.
         poles: one of each conjugate pair.
         """
-        self._poles = poles
-        self._states: Complexes = np.zeros(len(poles), dtype=np.complex128)
+        self._states: Complexes = np.zeros((channels, len(poles)), dtype=np.complex128)
         residues = _residues(numerator, poles)
         ages = np.arange(BLOCK)
         modes = poles[:, None] ** ages
@@ -45,57 +44,64 @@ class BlockFilter:
         self._output = np.concatenate([toeplitz, fading.real, -fading.imag]).astype(np.float32)
         gathering = modes[:, ::-1].T
         self._input = np.concatenate([gathering.real, gathering.imag], axis=1).astype(np.float32)
-        self._step = poles**BLOCK
-        self._in_group = _chain(self._step, _GROUP)
-        self._across = _chain(self._step**_GROUP, _GROUPS_MAX)
+        step = poles**BLOCK
+        self._in_group = _chain(step, _GROUP)
+        self._across = _chain(step**_GROUP, _GROUPS_MAX)
+        self._fade = step[:, None] ** np.arange(1, _GROUP + 1)
+        self._leaps = (step**_GROUP)[:, None] ** np.arange(_GROUPS_MAX)
 
-    def run(self, samples: Floats) -> Floats:
-        """Return the output of the next samples, shape (n,); n is a multiple of BLOCK."""
+    def run(self, planar: Floats) -> Floats:
+        """Return the output of the next samples of the first channels, shape (channels, n).
+
+        n is a multiple of BLOCK; channels that are left out keep their state.
+        """
+        length = planar.shape[1]
         parts = [
-            self._run_chunk(samples[start : start + CHUNK_FRAMES_MAX])
-            for start in range(0, len(samples), CHUNK_FRAMES_MAX)
+            self._run_chunk(planar[:, start : start + CHUNK_FRAMES_MAX])
+            for start in range(0, length, CHUNK_FRAMES_MAX)
         ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-    def copy_states(self, other: BlockFilter) -> None:
-        """Take over the states of another filter of the same kind."""
-        self._states = other._states.copy()
+    def states_are_equal(self) -> bool:
+        """Tell whether all channels have heard the same so far."""
+        return bool((self._states == self._states[0]).all())
 
-    def has_states_of(self, other: BlockFilter) -> bool:
-        """Tell whether both filters are in the same state."""
-        return bool(np.array_equal(self._states, other._states))
+    def spread_first_state(self) -> None:
+        """Let every channel go on from the first one's state."""
+        self._states[:] = self._states[0]
 
-    def _run_chunk(self, samples: Floats) -> Floats:
-        blocks = samples.reshape(-1, BLOCK)
-        count, pairs = len(blocks), len(self._poles)
-        gathered = (blocks @ self._input).astype(np.float64)
-        states = self._chained(gathered[:, :pairs] + 1j * gathered[:, pairs:])
-        whole = np.empty((count, BLOCK + 2 * pairs), dtype=np.float32)
-        whole[:, :BLOCK] = blocks
-        whole[:, BLOCK : BLOCK + pairs] = states.real
-        whole[:, BLOCK + pairs :] = states.imag
-        output: Floats = (whole @ self._output).reshape(-1)
+    def _run_chunk(self, planar: Floats) -> Floats:
+        channels, length = planar.shape
+        pairs = self._states.shape[1]
+        whole = np.empty((channels, length // BLOCK, BLOCK + 2 * pairs), dtype=np.float32)
+        whole[:, :, :BLOCK] = planar.reshape(channels, -1, BLOCK)
+        states = self._chained(whole[:, :, :BLOCK] @ self._input)
+        whole[:, :, BLOCK : BLOCK + pairs] = states.real.transpose(0, 2, 1)
+        whole[:, :, BLOCK + pairs :] = states.imag.transpose(0, 2, 1)
+        output: Floats = (whole @ self._output).reshape(channels, length)
         return output
 
-    def _chained(self, inputs: Complexes) -> Complexes:
-        """Return each block's state at its start, shape (count, pairs), and keep the last."""
-        count, pairs = inputs.shape
+    def _chained(self, gathered: Floats) -> Complexes:
+        """Return each block's state at its start, shape (channels, pairs, n), and keep the last.
+
+        gathered: what each block adds to the states, real parts then imaginary ones.
+        """
+        channels, count, pairs = *gathered.shape[:2], gathered.shape[2] // 2
         groups = -(-count // _GROUP)
-        padded = np.zeros((groups * _GROUP, pairs), dtype=np.complex128)
-        padded[:count] = inputs
-        states = np.empty_like(padded)
-        for pair in range(pairs):
-            # Within each group as if it began at rest; then what each group hands on.
-            ends = padded[:, pair].reshape(groups, _GROUP) @ self._in_group[pair]
-            across = self._across[pair][:groups, :groups]
-            leap = self._step[pair] ** _GROUP
-            handed = np.concatenate([[0], (ends[:, -1] @ across)[:-1]])
-            handed += self._states[pair] * leap ** np.arange(groups)
-            ends += handed[:, None] * self._step[pair] ** np.arange(1, _GROUP + 1)
-            chain = ends.reshape(-1)
-            states[0, pair], states[1:, pair] = self._states[pair], chain[:-1]
-            self._states[pair] = chain[count - 1]
-        return states[:count]
+        inputs = np.zeros((channels, pairs, groups * _GROUP), dtype=np.complex128)
+        inputs.real[:, :, :count] = gathered[:, :, :pairs].transpose(0, 2, 1)
+        inputs.imag[:, :, :count] = gathered[:, :, pairs:].transpose(0, 2, 1)
+        # Within each group as if it began at rest; then what each group hands on.
+        ends = inputs.reshape(channels, pairs, groups, _GROUP) @ self._in_group
+        handed = self._states[:channels, :, None] * self._leaps[:, :groups]
+        last = ends[:, :, None, :-1, -1]
+        handed[:, :, 1:] += (last @ self._across[:, : groups - 1, : groups - 1])[:, :, 0]
+        ends += handed[:, :, :, None] * self._fade[:, None, :]
+        chain = ends.reshape(channels, pairs, -1)
+        states = np.empty((channels, pairs, count), dtype=np.complex128)
+        states[:, :, 0], states[:, :, 1:] = self._states[:channels], chain[:, :, : count - 1]
+        self._states[:channels] = chain[:, :, count - 1]
+        return states
 
 
 def _chain(factor: Complexes, length: int) -> Complexes:

@@ -12,6 +12,7 @@ known, and taking it for silence would see an overshoot in every tone that start
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tonearm_analysis.engine.blocks import BUCKET_FRAMES, Floats
 
@@ -20,6 +21,8 @@ TAPS = 16
 _KAISER_BETA = 6.0
 _FINE = 32
 """Points per sample around the highest of a stretch: what the coarse grid misses."""
+_FINE_GAIN = 1.09
+"""How far the fine grid may exceed the coarse one: 1 / cos(pi / 8) between quarters of a sample."""
 _ROW = 8
 _FIRST_BUCKETS = 8
 
@@ -77,24 +80,30 @@ class TruePeak:
         if windows < _ROW:
             self._note_windows(index, _sliding(samples, TAPS) if windows > 0 else samples[:0])
             return
-        order = np.argsort(-bounds, kind="stable")
-        # A few first: their peak rules most of the others out.
-        for some in (order[:_FIRST_BUCKETS], order[_FIRST_BUCKETS:]):
-            buckets = some[bounds[some] > self.peaks[index]]
-            if not len(buckets):
-                return
-            starts = buckets[:, None] * BUCKET_FRAMES + np.arange(0, BUCKET_FRAMES, _ROW)
-            starts += self._tail.shape[1] - (TAPS - 1)
-            rows = _sliding(samples, _ROW + TAPS - 1)[np.clip(starts, 0, windows - _ROW).ravel()]
-            self._note_rows(index, rows)
+        some = np.flatnonzero(bounds > self.peaks[index])
+        if len(some) > _FIRST_BUCKETS:
+            # A few first: their peak rules most of the others out.
+            order = some[np.argsort(-bounds[some], kind="stable")]
+            self._look_into(index, samples, order[:_FIRST_BUCKETS])
+            some = np.sort(order[_FIRST_BUCKETS:])
+            some = some[bounds[some] > self.peaks[index]]
+        if len(some):
+            self._look_into(index, samples, some)
+
+    def _look_into(self, index: int, samples: Floats, buckets: NDArray[np.intp]) -> None:
+        starts = buckets[:, None] * BUCKET_FRAMES + np.arange(0, BUCKET_FRAMES, _ROW)
+        starts += self._tail.shape[1] - (TAPS - 1)
+        last = len(samples) - (_ROW + TAPS - 1)
+        self._note_rows(index, _sliding(samples, _ROW + TAPS - 1)[np.clip(starts, 0, last).ravel()])
 
     def _note_rows(self, index: int, rows: Floats) -> None:
         """Take the peak of rows of samples, shape (n, _ROW + TAPS - 1)."""
         between = rows @ self._rows
-        top, bottom = int(between.argmax()), int(between.argmin())
-        for at in (top, bottom):
-            row, column = divmod(at, between.shape[1])
-            self.peaks[index] = max(self.peaks[index], abs(float(between[row, column])))
+        for find, top in ((np.argmax, float(between.max())), (np.argmin, -float(between.min()))):
+            if top * _FINE_GAIN <= self.peaks[index]:
+                continue
+            row, column = divmod(int(find(between)), between.shape[1])
+            self.peaks[index] = max(self.peaks[index], top)
             place = column % _ROW
             self._note_windows(index, _sliding(rows[row], TAPS)[max(place - 1, 0) : place + 2])
 
@@ -106,8 +115,9 @@ class TruePeak:
 
 
 def _sliding(samples: Floats, length: int) -> Floats:
-    view: Floats = np.lib.stride_tricks.sliding_window_view(samples, length)
-    return view
+    # What sliding_window_view returns, without the checks that cost more than the view.
+    shape, step = (len(samples) - length + 1, length), samples.strides[0]
+    return np.ndarray(shape, np.float32, samples, strides=(step, step))
 
 
 def _row_matrix(kernel: Floats) -> Floats:

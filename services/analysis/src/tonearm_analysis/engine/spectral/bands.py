@@ -23,10 +23,15 @@ CUTOFF_DB = -90.0
 
 
 class BandCollector:
-    """Share of each band in the energy of all bands, frame by frame without overlap."""
+    """Share of each band in the energy of all bands, frame by frame without overlap.
 
-    def __init__(self, *, sample_rate_hz: int) -> None:
+    pace: of so many frames one is measured.
+    """
+
+    def __init__(self, *, sample_rate_hz: int, pace: int = 1) -> None:
         self._rate = sample_rate_hz
+        self._pace = pace
+        self._seen = 0
         self._length = 1 << round(np.log2(sample_rate_hz * FRAME_S))
         phase = 2 * np.pi * np.arange(self._length) / self._length
         # Blackman-Harris: what leaks past the cutoff stays 92 dB down.
@@ -47,8 +52,11 @@ class BandCollector:
             # left out: its abrupt end would spread over the whole spectrum.
             held = np.concatenate([held, np.zeros(-len(held) % self._length, dtype=np.float32)])
         whole = len(held) // self._length * self._length
-        if whole:
-            self._measure(held[:whole].reshape(-1, self._length))
+        frames = held[:whole].reshape(-1, self._length)
+        chosen = frames[-self._seen % self._pace :: self._pace]
+        self._seen += len(frames)
+        if len(chosen):
+            self._measure(chosen)
         self._held = held[whole:]
 
     def finish(self) -> dict[str, Any]:

@@ -30,13 +30,18 @@ _SCALARS = (
 
 
 class SpectralCollector:
-    """Everything of `Spectral`, in one pass over the mono signal."""
+    """Everything of `Spectral`, in one pass over the mono signal.
 
-    def __init__(self, *, sample_rate_hz: int) -> None:
+    pace: of so many stretches of BATCH_FRAMES (2.2 s) one is measured, the first among them.
+    """
+
+    def __init__(self, *, sample_rate_hz: int, pace: int = 1) -> None:
+        self._pace = pace
+        self._batches = 0
         self._frames = CentredFrames()
         self._change_frames = CentredFrames()
         self._crossings = features.Crossings()
-        self._bands = BandCollector(sample_rate_hz=sample_rate_hz)
+        self._bands = BandCollector(sample_rate_hz=sample_rate_hz, pace=pace)
         self._scalars = FrameTable(len(_SCALARS))
         self._contrast = FrameTable(features.CONTRAST_BANDS)
         self._mfcc = FrameTable(features.MFCC_COUNT)
@@ -53,7 +58,9 @@ class SpectralCollector:
         frames = self._frames.feed(block.low, is_last=block.is_last)
         changes = self._change_frames.feed(self._crossings.mark(block.low), is_last=block.is_last)
         for batch, batch_changes in zip(frames, changes, strict=True):
-            self._measure(batch, batch_changes)
+            if self._batches % self._pace == 0:
+                self._measure(batch, batch_changes)
+            self._batches += 1
             if self._waiting >= WINDOW_FRAMES:
                 self._close_window()
 
@@ -98,11 +105,19 @@ class SpectralCollector:
             return
         mel_db = _floored(np.concatenate(self._mel_db))
         self._mfcc.add(features.mfcc(mel_db))
-        self._flux.add(_flux(mel_db)[:, None])
+        self._flux.add(self._flux_of(mel_db)[:, None])
         peaks = _floored(features.power_db(np.concatenate([p for p, _ in self._extremes])))
         valleys = _floored(features.power_db(np.concatenate([v for _, v in self._extremes])))
         self._contrast.add(peaks - valleys)
         self._mel_db, self._extremes, self._waiting = [], [], 0
+
+    def _flux_of(self, mel_db: Floats) -> Floats:
+        if self._pace == 1:
+            return _flux(mel_db)
+        # Between stretches that are not neighbours there is no rise.
+        ends = np.cumsum([len(batch) for batch in self._mel_db])[:-1]
+        rises = [_rises(part) for part in np.split(mel_db, ends)]
+        return np.concatenate(rises)
 
 
 def _floored(db: Floats) -> Floats:
@@ -112,10 +127,14 @@ def _floored(db: Floats) -> Floats:
 
 def _flux(mel_db: Floats) -> Floats:
     """Return the mean rise over all mel bands per frame: librosa.onset.onset_strength."""
-    rises = np.maximum(np.diff(mel_db, axis=0), 0).mean(axis=1)
     lead = np.zeros(_FLUX_LEAD, dtype=np.float32)
-    flux: Floats = np.concatenate([lead, rises])[: len(mel_db)]
+    flux: Floats = np.concatenate([lead, _rises(mel_db)])[: len(mel_db)]
     return flux
+
+
+def _rises(mel_db: Floats) -> Floats:
+    rises: Floats = np.maximum(np.diff(mel_db, axis=0), 0).mean(axis=1)
+    return rises
 
 
 def _rms(frames: Floats) -> Floats:

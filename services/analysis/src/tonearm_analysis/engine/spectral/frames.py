@@ -10,8 +10,8 @@ from tonearm_analysis.engine.blocks import Floats
 
 FRAME_LENGTH = 2048
 HOP_LENGTH = 512
-BATCH_FRAMES = 128
-"""Frames that are worked on at once: 1 MiB of samples, which stays in a processor's cache."""
+BATCH_FRAMES = 96
+"""Frames that are worked on at once: 768 KiB of samples, which stay in a processor's cache."""
 _HALF = FRAME_LENGTH // 2
 
 
@@ -25,15 +25,18 @@ class CentredFrames:
         self._held: Floats = np.zeros(_HALF, dtype=np.float32)
 
     def feed(self, samples: Floats, *, is_last: bool) -> Iterator[Floats]:
-        """Yield the frames that are now complete, shape (k <= BATCH_FRAMES, FRAME_LENGTH).
+        """Yield the batches of frames that are now complete, shape (BATCH_FRAMES, FRAME_LENGTH).
 
-        The frames are views that overlap: read, do not write.
+        Only the last batch of the signal may be shorter. The frames are views that overlap:
+        read, do not write.
         """
         parts = [self._held, samples]
         if is_last:
             parts.append(np.zeros(_HALF, dtype=np.float32))
         held = np.concatenate(parts)
         count = max(0, (len(held) - FRAME_LENGTH) // HOP_LENGTH + 1)
+        if not is_last:
+            count -= count % BATCH_FRAMES
         if count:
             frames = np.lib.stride_tricks.sliding_window_view(held, FRAME_LENGTH)[::HOP_LENGTH]
             for start in range(0, count, BATCH_FRAMES):
