@@ -42,11 +42,11 @@ SETTINGS = {
 class Witness(SubscriptionEventHandler):  # type: ignore[misc]
     """An honest client; what it hears, in order."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, account_id: str = "witness") -> None:
         self.ids: list[str] = []
         self._changed = asyncio.Condition()
         self.client = Client(address, token=token)
-        self._subscription = self.client.new_subscription("account:#witness", self)
+        self._subscription = self.client.new_subscription(f"account:#{account_id}", self)
 
     async def start(self) -> None:
         await self.client.connect()
@@ -213,7 +213,7 @@ async def never_reading(target: Target) -> Counter[int]:
         return Counter(await asyncio.gather(*map(closing_code, clients)))
 
 
-def loud() -> AnalysisProgressed:
+def loud(size_bytes: int = 16_000) -> AnalysisProgressed:
     return AnalysisProgressed(
         job_id="j",
         audio_id="r",
@@ -222,7 +222,7 @@ def loud() -> AnalysisProgressed:
         stages_done=1,
         stages_total=2,
         stage_duration_s=0.1,
-        result={"pad": "x" * 16_000},
+        result={"pad": "x" * size_bytes},
     )
 
 
@@ -283,6 +283,60 @@ async def test_attacks_are_cut_and_a_witness_misses_nothing(
         )
         assert growth_bytes < GROWTH_BYTES_MAX, attack.__name__
     await witness.client.disconnect()
+
+
+async def test_event_streams_that_nobody_reads_are_cut_and_cost_nothing(
+    make_replica: Any, recorder: Any, tokens: Any
+) -> None:
+    replica = make_replica()
+    await replica.start()
+    process = psutil.Process(replica.process.pid)
+    address = f"ws://127.0.0.1:{replica.port}/connection/websocket"
+    witness, sent = Witness(address, tokens.make("mallory"), "mallory"), list[str]()
+    await witness.start()
+    before_bytes = 0
+    for round_ in range(1 + ROUNDS):
+        readers = [await deaf_stream(replica.http_port, tokens.make("mallory")) for _ in range(5)]
+        # More than the system's buffers of a connection hold, and than may wait in ours.
+        for _ in range(120):
+            sent.append(await recorder.publish(loud(60_000)))
+        await witness.heard(len(sent))
+        told = await asyncio.gather(*map(rest_of, readers))
+        assert all(b'event: disconnect\ndata: {"code":3008' in text for text in told)
+        if round_ == 0:
+            before_bytes = process.memory_info().rss
+    growth_bytes = process.memory_info().rss - before_bytes
+    print(  # noqa: T201 - the measurement
+        f"event streams never read: {ROUNDS} x 5 ended with 3008,"
+        f" {before_bytes / 2**20:.1f} MiB {growth_bytes / 2**20:+.1f}"
+    )
+    assert witness.ids == sent
+    assert growth_bytes < GROWTH_BYTES_MAX
+    await witness.client.disconnect()
+
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def deaf_stream(port: int, token: str) -> Stream:
+    """Open an event stream, wait for its first event, then stop reading."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    request = (
+        "GET /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: Bearer {token}\r\n\r\n"
+    )
+    writer.write(request.encode())
+    async with asyncio.timeout(20):
+        await reader.readuntil(b"event: connected")
+    return reader, writer
+
+
+async def rest_of(stream: Stream) -> bytes:
+    reader, writer = stream
+    async with asyncio.timeout(30):
+        text = await reader.read()
+    writer.close()
+    return text[-4096:]
 
 
 async def during(attack: Awaitable[Counter[int]], recorder: Any) -> tuple[Counter[int], list[str]]:

@@ -204,6 +204,50 @@ async def test_a_slow_reader_that_reads_on_sees_the_code_and_recovers(
         assert offsets == list(range(1, top["offset"] + 1))
 
 
+async def ask_unread(
+    notify: Any, tokens: Any, *commands: dict[str, Any]
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Connect, stop reading, ask, and read on once the server has noticed; what came of it."""
+    said: list[dict[str, Any]] = []
+    async with connect(notify.address, max_queue=1, max_size=None) as client:
+        await log_in(client, tokens.make("anna"))
+        client.transport.pause_reading()
+        for command in commands:
+            await client.send(json.dumps(command))
+        (connection,) = notify.house.hub.sinks()
+        async with asyncio.timeout(10):
+            while not connection.is_slow:
+                await asyncio.sleep(0.01)
+        client.transport.resume_reading()
+        with suppress(ConnectionClosed):
+            while len(said) < len(commands):
+                said += map(json.loads, str(await asyncio.wait_for(client.recv(), 10)).split("\n"))
+    return said, client.close_code
+
+
+async def test_a_large_recovery_may_wait_beside_the_queue(start_notify: Any, tokens: Any) -> None:
+    """Else a slow line would be cut for what it asked for, and ask again, for ever."""
+    async with start_notify(queue_bytes_max=64 * 1024, send_buffer_bytes=16 * 1024) as notify:
+        for _ in range(40):
+            await notify.publish(progressed("anna", 30_000))
+        since = {"channel": "account:#anna", "recover": True, "offset": 0, "epoch": ""}
+        said, code = await ask_unread(notify, tokens, {"id": 2, "subscribe": since})
+        assert len(said[0]["subscribe"]["publications"]) == 40
+        assert code == 1000
+
+
+async def test_large_replies_that_pile_up_unread_are_cut(start_notify: Any, tokens: Any) -> None:
+    async with start_notify(queue_bytes_max=64 * 1024, send_buffer_bytes=16 * 1024) as notify:
+        for _ in range(40):
+            await notify.publish(progressed("anna", 30_000))
+        asked = [
+            {"id": id_, "history": {"channel": "account:#anna", "limit": -1}} for id_ in range(2, 6)
+        ]
+        said, code = await ask_unread(notify, tokens, *asked)
+        assert len(said) < len(asked)
+        assert code == 3008
+
+
 async def ask_history(client: ClientConnection) -> str:
     await client.send(json.dumps({"id": 2, "history": {"channel": "account:#anna"}}))
     return str(await client.recv())

@@ -24,12 +24,14 @@ class Connection(WSListener):
 
     The hub writes whole messages straight to the transport. A reader that is too slow makes the
     transport's buffer grow; from its high-water mark on every push looks at the size, and beyond
-    the limit the client is cut with 3008.
+    the limit the client is cut with 3008. One reply that is larger than the limit may wait beside
+    it, for some time: else whoever has much to recover over a slow line would be cut for asking.
     """
 
     __slots__ = (
         "_framing",
         "_held",
+        "_queue_bytes_max",
         "_server",
         "_transport",
         "bucket",
@@ -45,6 +47,7 @@ class Connection(WSListener):
     def __init__(self, server: WebSocketServer, session: Session, framing: Framing) -> None:
         self._server = server
         self._framing = framing
+        self._queue_bytes_max = server.queue_bytes_max
         self._transport: WSTransport | None = None
         self.session = session
         self.client_id = session.client_id
@@ -102,6 +105,7 @@ class Connection(WSListener):
     def resume_writing(self) -> None:
         """Note that the reader has caught up."""
         self.is_slow = False
+        self._queue_bytes_max = self._server.queue_bytes_max
         self._choose_write()
 
     # What the protocol wants.
@@ -132,16 +136,30 @@ class Connection(WSListener):
 
     def _write(self, said: list[Said]) -> None:
         if self._transport is not None:
-            self._transport.send(self._framing.kind, self._framing.write(said))
+            data = self._framing.write(said)
+            self._transport.send(self._framing.kind, data)
             if self.is_slow:
+                self._let_wait(len(data))
                 self._check_queue()
+
+    def _let_wait(self, reply_bytes: int) -> None:
+        """Raise the limit for one large reply; a second one meets the raised limit."""
+        usual = self._server.queue_bytes_max
+        if reply_bytes > usual == self._queue_bytes_max:
+            self._queue_bytes_max = usual + reply_bytes
+            self._server.later(self._wait_no_more)
+
+    def _wait_no_more(self) -> None:
+        self._queue_bytes_max = self._server.queue_bytes_max
+        if self.is_slow:
+            self._check_queue()
 
     def _check_queue(self) -> None:
         transport = self._transport
         if transport is None or self.session.state is State.CLOSED:
             return
         waiting = transport.underlying_transport.get_write_buffer_size()
-        if waiting > self._server.queue_bytes_max:
+        if waiting > self._queue_bytes_max:
             self._server.count_slow()
             self.close(codes.SLOW)
 

@@ -53,6 +53,8 @@ class WebSocketOptions:
     drain_window_s_max: float = 12.0
     linger_s: float = 5.0
     """Time for the last bytes and the close code to reach a slow reader."""
+    reply_s: float = 30.0
+    """Time for a reply larger than the queue to be read: about as long as a pong is waited for."""
 
 
 class WebSocketServer:
@@ -227,6 +229,10 @@ class WebSocketServer:
         asyncio.get_running_loop().call_later(
             self._options.linger_s, transport.underlying_transport.abort
         )
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call when a large reply has had its time."""
+        asyncio.get_running_loop().call_later(self._options.reply_s, call)
 
     # Time.
 
