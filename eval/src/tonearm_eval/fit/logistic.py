@@ -37,21 +37,26 @@ def choice(
     """
     kinds, columns = right[0].shape[0], tables[0].shape[1]
     used = [k for k in range(len(tables)) if right[k].any()]
+    most = max(len(tables[k]) for k in used)
+    table = np.zeros((len(used), most, columns))
+    there = np.zeros((len(used), 1, most), bool)
+    wanted = np.zeros((len(used), kinds, most))
+    for row, k in enumerate(used):
+        n = len(tables[k])
+        table[row, :n], there[row, :, :n], wanted[row, :, :n] = tables[k], True, right[k]
 
     def loss(p: Doubles) -> tuple[float, Doubles]:
         w = p.reshape(kinds, columns)
         held = w.copy()
         held[:, -1] = 0.0
-        value, gradient = l2 * float((held**2).sum()), 2 * l2 * held
-        for k in used:
-            scores = w @ tables[k].T
-            chance = np.exp(scores - scores.max())
-            chance /= chance.sum()
-            share = chance * right[k]
-            total = share.sum() + 1e-12
-            value -= float(np.log(total))
-            gradient = gradient + (chance - share / total) @ tables[k]
-        return value, gradient.ravel()
+        scores = np.where(there, (table @ w.T).transpose(0, 2, 1), -np.inf)
+        chance = np.exp(scores - scores.max(axis=(1, 2), keepdims=True))
+        chance /= chance.sum(axis=(1, 2), keepdims=True)
+        share = chance * wanted
+        total = share.sum(axis=(1, 2), keepdims=True) + 1e-12
+        error = (chance - share / total).transpose(1, 0, 2).reshape(kinds, -1)
+        gradient = error @ table.reshape(-1, columns) + 2 * l2 * held
+        return float(l2 * (held**2).sum() - np.log(total).sum()), gradient.ravel()
 
     start = np.zeros(kinds * columns)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})

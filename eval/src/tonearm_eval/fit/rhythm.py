@@ -27,8 +27,10 @@ from tonearm_eval.generator import beatless
 Doubles = npt.NDArray[np.float64]
 
 SAME_TEMPO: Final = 0.04
-READINGS_L2, DOWNBEATS_L2, METER_L2 = 0.5, 2.0, 0.01
-BEATLESS_CLIPS: Final = 80
+READINGS_L2, DOWNBEATS_L2, METER_L2, PULSE_L2 = 1.5, 2.0, 0.1, 1.0
+# Styles are dealt into so many hands; chances are checked on the hand that was left out.
+STYLE_HANDS: Final = 5
+BEATLESS_CLIPS: Final = 120
 # Doubtful beats are answered with a low confidence, not with none.
 NONE_BELOW: Final = 0.1
 
@@ -99,18 +101,48 @@ def fit_readings(examples: list[Example]) -> dict[str, Any]:
     }
 
 
-def fit_temperature(numbers: dict[str, Any], examples: list[Example]) -> float:
-    """The soft-max temperature that makes chances come true on clips outside the fit."""
+def left_out_fits(examples: list[Example]) -> list[tuple[dict[str, Any], list[Example]]]:
+    """Readings fitted without some styles, each beside the examples of those styles."""
+    styles = sorted({e.clip.style for e in examples})
+    hand = {style: k % STYLE_HANDS for k, style in enumerate(styles)}
+    out = []
+    for number in range(min(STYLE_HANDS, len(styles))):
+        kept = [e for e in examples if hand[e.clip.style] != number]
+        left = [e for e in examples if hand[e.clip.style] == number]
+        out.append((fit_readings(kept or left), left))
+    return out
+
+
+def fit_temperature(fits: list[tuple[dict[str, Any], list[Example]]]) -> float:
+    """The soft-max temperature that makes chances come true on styles outside the fit."""
     best, best_loss = 1.0, np.inf
     for temperature in np.geomspace(0.7, 3.0, 24):
         loss = 0.0
-        for e in examples:
-            chance = reading_chances(numbers | {"temperature": temperature}, e)
-            share = chance[:, e.right].sum() if e.right is not None else 0.0
-            loss -= float(np.log(share + 1e-3))
+        for numbers, left in fits:
+            for e in left:
+                chance = reading_chances(numbers | {"temperature": temperature}, e)
+                share = chance[:, e.right].sum() if e.right is not None else 0.0
+                loss -= float(np.log(share + 1e-3))
         if loss < best_loss:
             best, best_loss = float(temperature), loss
     return best
+
+
+def report_left_out(fits: list[tuple[dict[str, Any], list[Example]]], temperature: float) -> None:
+    """Print how often the first reading is right in styles outside the fit, by its chance."""
+    rows = []
+    for numbers, left in fits:
+        for e in left:
+            chance = reading_chances(numbers | {"temperature": temperature}, e).sum(axis=0)
+            first, truth = int(chance.argmax()), e.clip.tempo_bpm or 0.0
+            rows.append((chance[first], abs(e.grids[first].bpm - truth) <= SAME_TEMPO * truth))
+    stated, right = np.array(rows, float).T
+    print(f"styles left out: tempo {right.mean():.3f}, stated {stated.mean():.3f}, n = {len(rows)}")
+    for low, high in ((0.0, 0.5), (0.5, 0.65), (0.65, 0.8), (0.8, 0.95), (0.95, 1.01)):
+        inside = (stated >= low) & (stated < high)
+        if inside.any():
+            print(f"  stated {stated[inside].mean():.2f}: {right[inside].mean():.2f} right, "
+                  f"n = {inside.sum()}")  # fmt: skip
 
 
 def reading_chances(numbers: dict[str, Any], e: Example) -> Doubles:
@@ -173,7 +205,7 @@ def fit_pulse(examples: list[Example]) -> dict[str, Any]:
     x = np.concatenate([music, other])
     y = np.concatenate([np.ones(len(music)), np.zeros(len(other))])
     weight = np.concatenate([np.ones(len(music)), np.full(len(other), len(music) / len(other))])
-    w, bias = logistic(x, y, weight, l2=0.05)
+    w, bias = logistic(x, y, weight, l2=PULSE_L2)
     chance = 1 / (1 + np.exp(-(x @ w + bias)))
     missed, invented = (chance[y == 1] < NONE_BELOW).mean(), (chance[y == 0] >= NONE_BELOW).mean()
     print(f"pulse: {missed:.3f} of music missed, {invented:.3f} of beatless sound kept")
@@ -210,16 +242,16 @@ def main() -> None:
         one = example(item)
         if one is not None:
             (held if item.clip.path.parts[-3].startswith(args.hold_out) else fitted).append(one)
-    halves = fitted[::2], fitted[1::2]
-    crossed = [fit_temperature(fit_readings(halves[k]), halves[1 - k]) for k in (0, 1)]
+    crossed = left_out_fits(fitted)
     numbers = {"readings": fit_readings(fitted), "downbeats": fit_downbeats(fitted)}
-    numbers["readings"]["temperature"] = float(np.mean(crossed))
+    numbers["readings"]["temperature"] = temperature = fit_temperature(crossed)
+    report_left_out(crossed, temperature)
     numbers["meter"] = fit_meter(fitted, numbers["downbeats"])
     numbers["confidence"] = {"pulse": fit_pulse(fitted)}
     report("fitted", fitted, numbers)
     if held:
         report("held out", held, numbers)
-    print("temperature", crossed)
+    print("temperature", temperature)
     write_numbers(
         "rhythm_weights", numbers,
         task="chances of tempo readings, downbeats, meter and of a beat at all",

@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 
 CONTEXT_BEATS: Final = 2
 # What a break in the count costs, nats: a bar too long or too short now and then is music.
-BREAK_NATS: Final = 8.0
+BREAK_NATS: Final = 14.0
 
 
 class Count(NamedTuple):

@@ -4,19 +4,19 @@ The model (Krebs, Böck and Widmer 2015): a pointer runs through bars at a tempo
 beats only, less likely the larger the change.  A beat that starts at frame t and lasts m frames has
 a score that two running sums give at once, so the search visits (start frame, beat of the bar,
 length) and never the positions inside a beat.  No beat is shorter than the shortest length, so that
-as many start frames are searched in one step as the shortest beat is long.
+as many start frames are searched in one step as the shortest beat is long.  Which beat came before
+is not written down on the way: the walk back works it out again for the few beats of the best path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
+from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ, Floats
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,7 +28,6 @@ LARGEST_CHANGE: Final = 0.16
 ON_BEAT_SHARE: Final = 16  # the first 1/16 of a beat counts as "on the beat"
 PROBABILITY_FLOOR: Final = 1e-6
 IMPOSSIBLE: Final = -1e15
-UNSTARTED: Final = 255
 
 
 class Path(NamedTuple):
@@ -46,9 +45,11 @@ class Path(NamedTuple):
     scores: dict[int, float]
 
 
-@dataclass(frozen=True)
-class States:
-    """Positions of the bars tried side by side: number in the bar, predecessor, which bar."""
+class States(NamedTuple):
+    """Beats of the bars tried side by side, the downbeats first, one to a bar.
+
+    position: number in the bar, from 0.  previous: index of the beat before.  group: which bar.
+    """
 
     position: Ints
     previous: Ints
@@ -58,20 +59,11 @@ class States:
     @classmethod
     def of(cls, bars: Sequence[int]) -> States:
         """States for bars of the given numbers of beats."""
-        position = np.concatenate([np.arange(k) for k in bars])
-        first = np.cumsum([0, *bars])[:-1]
-        previous = np.concatenate(
-            [f + (np.arange(k) - 1) % k for f, k in zip(first, bars, strict=True)]
-        )
-        group = np.concatenate([np.full(k, g) for g, k in enumerate(bars)])
-        return cls(position, previous, group, tuple(bars))
-
-
-class Moves(NamedTuple):
-    """For every beat length the lengths that may come before it, with log-probabilities."""
-
-    source: Ints  # (to, k) -> index of the length before
-    cost: Doubles  # (to, k)
+        found = [(0, g) for g in range(len(bars))]
+        found += [(k, g) for g, bar in enumerate(bars) for k in range(1, bar)]
+        before = [((k - 1) % bars[g], g) for k, g in found]
+        position, group = (np.array(column) for column in zip(*found, strict=True))
+        return cls(position, np.array([found.index(b) for b in before]), group, tuple(bars))
 
 
 def lengths_between(low_bpm: float, high_bpm: float) -> Ints:
@@ -81,30 +73,33 @@ def lengths_between(low_bpm: float, high_bpm: float) -> Ints:
     return np.arange(shortest, longest + 1)
 
 
-def moves_among(lengths: Ints) -> Moves:
-    """Tempo changes between the given lengths, cut at 16 %."""
+def moves_among(lengths: Ints) -> Doubles:
+    """Log-probabilities of tempo changes, cut at 16 %, shape (2 reach + 1, lengths).
+
+    Row k, column m: from the length with index m + k - reach to the one with index m.
+    """
     ratio = lengths[None, :] / lengths[:, None]  # [from, to]
     weight = np.where(
         np.abs(ratio - 1) > LARGEST_CHANGE, 0.0, np.exp(-STIFFNESS * np.abs(ratio - 1))
     )
     total = weight.sum(axis=1, keepdims=True)
     log_weight = np.log(np.maximum(weight / total, 1e-300))
-    reach = max(int(np.abs(np.subtract(*np.nonzero(weight))).max()), 1)
+    reach = int(np.abs(np.subtract(*np.nonzero(weight))).max())
     n = len(lengths)
-    source = np.arange(n)[:, None] + np.arange(-reach, reach + 1)[None]
+    to = np.arange(n)[None]
+    source = to + np.arange(-reach, reach + 1)[:, None]
     inside = (source >= 0) & (source < n)
     source = np.clip(source, 0, n - 1)
-    allowed = inside & (weight[source, np.arange(n)[:, None]] > 0)
-    cost = np.where(allowed, log_weight[source, np.arange(n)[:, None]], IMPOSSIBLE)
-    return Moves(source, cost)
+    allowed = inside & (weight[source, to] > 0)
+    return np.where(allowed, log_weight[source, to], IMPOSSIBLE)
 
 
 def _beat_scores(
     activations: npt.NDArray[np.floating], lengths: Ints, length_scores: Doubles
-) -> Doubles:
-    """Score of a plain beat [0] and a downbeat [1] of each length from each start frame.
+) -> Floats:
+    """Score of a downbeat [0] and a plain beat [1] of each length from each start frame.
 
-    Start frames run from the longest length before the sound, shape (frames, 2, lengths).
+    Start frames run from the longest length before the sound, shape (2, frames, lengths).
     """
     lead, n = int(lengths[-1]), len(activations)
     beat = np.clip(activations[:, 0], PROBABILITY_FLOOR, 1).astype(np.float64)
@@ -116,12 +111,16 @@ def _beat_scores(
         tail = np.full(lead + 1, total[-1])
         return np.concatenate([np.zeros(lead + 1), total, tail])
 
-    on_sums = [sums(np.log(beat)), sums(np.log(down))]
+    on_sums = [sums(np.log(down)), sums(np.log(beat))]
     off_sums = sums(np.log(off.astype(np.float64) / (ON_BEAT_SHARE - 1)))
-    start = np.arange(lead + n)[:, None]
-    head_end = start + np.ceil(lengths / ON_BEAT_SHARE).astype(int)
-    rest = off_sums[start + lengths] - off_sums[head_end] + length_scores
-    return np.stack([s[head_end] - s[start] + rest for s in on_sums], axis=1)
+    scores = np.empty((2, lead + n, len(lengths)), np.float32)
+    for index, length in enumerate(lengths):
+        head = -(-int(length) // ON_BEAT_SHARE)
+        rest = off_sums[length : length + lead + n] - off_sums[head : head + lead + n]
+        rest += length_scores[index]
+        for kind, on in enumerate(on_sums):
+            scores[kind, :, index] = on[head : head + lead + n] - on[: lead + n] + rest
+    return scores
 
 
 def decode(
@@ -137,62 +136,90 @@ def decode(
     lengths: beat lengths to allow, frames, increasing.  length_scores: nats for a beat of each.
     bars: numbers of beats to the bar, tried side by side.
     """
-    states, moves = States.of(bars), moves_among(lengths)
-    scores = _beat_scores(activations, lengths, length_scores)
-    lead, shortest = int(lengths[-1]), int(lengths[0])
-    n_starts = len(scores)
-    shape = (n_starts + lead + 1, len(states.position), len(lengths))
-    ended = np.full(shape, IMPOSSIBLE)
-    back = np.full((n_starts, *shape[1:]), UNSTARTED, np.uint8)
-    kind = np.where(states.position == 0, 1, 0)
-    for start in range(0, n_starts, shortest):
-        stop = min(start + shortest, n_starts)
-        came = ended[start:stop][:, states.previous][:, :, moves.source]
-        came += moves.cost
-        choice = came.argmax(axis=-1)
-        value = came.max(axis=-1)
-        back[start:stop] = choice
-        if start <= lead:  # only a beat that runs when the sound starts may be the first
-            when = np.arange(start, stop)[:, None, None]
-            first = np.broadcast_to(when <= lead, value.shape)
-            running = when + lengths[None, None] > lead
-            value = np.where(first, np.where(running, 0.0, IMPOSSIBLE), value)
-            back[start:stop][first] = UNSTARTED
-        value = value + scores[start:stop][:, kind]
-        for index, length in enumerate(lengths):
-            ended[start + length : stop + length, :, index] = value[:, :, index]
-    return _trace(ended, back, states, moves, lengths, n_starts)
+    search = _Search(lengths, States.of(bars), len(activations))
+    search.run(_beat_scores(activations, lengths, length_scores))
+    return search.best_path()
 
 
-def _trace(
-    ended: Doubles,
-    back: npt.NDArray[np.uint8],
-    states: States,
-    moves: Moves,
-    lengths: Ints,
-    n_starts: int,
-) -> Path:
-    """Follow the best path back from the end of the sound."""
-    lead = int(lengths[-1])
-    final = ended[n_starts : n_starts + lead + 1]  # the last beat started before the end
-    best = {bar: float(final[:, states.group == g].max()) for g, bar in enumerate(states.bars)}
-    when, state, index = np.unravel_index(int(final.argmax()), final.shape)
-    frame, frames, numbers = n_starts + int(when), [], []
-    while True:
-        frame -= int(lengths[index])
-        frames.append(frame - lead)
-        numbers.append(int(states.position[state]) + 1)
-        step = back[frame, state, index]
-        if step == UNSTARTED:
-            break
-        index, state = moves.source[index, step], states.previous[state]
-    kept = [(f, n) for f, n in zip(reversed(frames), reversed(numbers), strict=True) if f >= 0]
-    score = max(best.values())
-    bar_beats = max(best, key=lambda bar: best[bar])
-    return Path(
-        np.array([f for f, _ in kept], np.int64),
-        np.array([k for _, k in kept], np.int64),
-        bar_beats,
-        score,
-        best,
-    )
+class _Search:
+    """Values of the best path into every beat, by state, start frame and length.
+
+    Frames here count from the longest length before the sound.  The values lie behind that many
+    frames more, and before as many, in which no beat starts: no look leaves the array.
+    """
+
+    def __init__(self, lengths: Ints, states: States, n_frames: int) -> None:
+        self.lengths, self.states = lengths, states
+        self.cost = moves_among(lengths)
+        self.lead, self.n_starts = int(lengths[-1]), int(lengths[-1]) + n_frames
+        rows = self.lead + self.n_starts + self.lead + 1
+        shape = (len(states.position), rows, len(lengths))
+        self.values = np.full(shape, IMPOSSIBLE, np.float32)
+
+    def _ended(self, frames: Ints) -> Ints:
+        """Where in the flat values the beats lie that end at these frames, (states, n, lengths)."""
+        n_states, n_rows, n_lengths = self.values.shape
+        row = self.lead + frames[:, None] - self.lengths
+        flat = row * n_lengths + np.arange(n_lengths)
+        return np.asarray(flat + np.arange(n_states)[:, None, None] * (n_rows * n_lengths))
+
+    def run(self, scores: Floats) -> None:
+        """Fill the values, a block as long as the shortest beat at a time."""
+        n_downbeats = len(self.states.bars)
+        for start, stop, value in self._arrivals():
+            if start <= self.lead:  # a beat that runs when the sound starts is the first
+                running = np.arange(start, stop)[:, None] + self.lengths > self.lead
+                early = min(stop, self.lead + 1) - start
+                value[:, :early] = np.where(running[:early], 0.0, IMPOSSIBLE)
+            value[:n_downbeats] += scores[0, start:stop]
+            value[n_downbeats:] += scores[1, start:stop]
+            self.values[:, self.lead + start : self.lead + stop] = value
+
+    def _arrivals(self) -> Iterator[tuple[int, int, Floats]]:
+        """Block by block the value of the best beat before, for every state, start and length."""
+        block, (n_states, _, n_lengths) = int(self.lengths[0]), self.values.shape
+        reach, flat = len(self.cost) // 2, self.values.reshape(-1)
+        places = self._ended(np.arange(block))[self.states.previous]
+        padded = np.full((n_states, block, n_lengths + 2 * reach), IMPOSSIBLE, np.float32)
+        inner = padded[:, :, reach : reach + n_lengths]
+        windows = np.lib.stride_tricks.sliding_window_view(padded, n_lengths, axis=2)
+        sources = windows.transpose(2, 0, 1, 3)  # by move first, then as the values
+        cost = self.cost[:, None, None, :].astype(np.float32)
+        came = np.empty(sources.shape, np.float32)
+        best = np.empty(places.shape, np.float32)
+        for start in range(0, self.n_starts, block):
+            inner[...] = flat[places]
+            np.add(sources, cost, out=came)
+            came.max(axis=0, out=best)
+            stop = min(start + block, self.n_starts)
+            yield start, stop, best[:, : stop - start]
+            places += block * n_lengths
+
+    def best_path(self) -> Path:
+        """Follow the best path back from the end of the sound."""
+        lengths, states, flat = self.lengths, self.states, self.values.reshape(-1)
+        ends = self.n_starts + np.arange(self.lead + 1)
+        final = flat[self._ended(ends)]  # the last beat started before the end
+        best = {bar: float(final[states.group == g].max()) for g, bar in enumerate(states.bars)}
+        state, end, index = (int(k) for k in np.unravel_index(int(final.argmax()), final.shape))
+        reach = len(self.cost) // 2
+        start, frames, numbers = int(ends[end] - lengths[index]), [], []
+        while True:
+            frames.append(start - self.lead)
+            numbers.append(int(states.position[state]) + 1)
+            if start <= self.lead:
+                break
+            state = int(states.previous[state])
+            first = max(0, index - reach)
+            sources = np.arange(first, min(len(lengths), index + reach + 1))
+            came = self.values[state, self.lead + start - lengths[sources], sources]
+            index = int(sources[np.argmax(came + self.cost[sources - index + reach, index])])
+            start -= int(lengths[index])
+        kept = [(f, n) for f, n in zip(reversed(frames), reversed(numbers), strict=True) if f >= 0]
+        return Path(
+            np.array([f for f, _ in kept], np.int64),
+            np.array([k for _, k in kept], np.int64),
+            max(best, key=lambda bar: best[bar]),
+            max(best.values()),
+            best,
+        )

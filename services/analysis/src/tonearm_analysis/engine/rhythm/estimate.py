@@ -34,6 +34,15 @@ RELATIONS: Final[tuple[tuple[float, Relation], ...]] = (
     (1 / 3, "third"),
 )
 SAME_TEMPO: Final = 0.04
+# Measured on generated clips: at half or double the tempo many beats are right all the same.
+F_AT_RIGHT_TEMPO: Final = 0.98
+F_AT_WRONG_TEMPO: Final = 0.65
+PULSE_ECHOES: Final = (
+    "onset_after_one",
+    "onset_after_two",
+    "activation_after_one",
+    "activation_after_two",
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ def _confidence_numbers() -> dict[str, Any]:
 
 
 def pulse_measures(heard: Heard, grid: readings.Grid, values: dict[str, float]) -> Doubles:
-    """What tells music with a beat from sound without: strength on beats, contrast, evenness."""
+    """What tells music with a beat from sound without: strength, contrast, evenness, repetition."""
     activation = heard.activations.sum(axis=1)
     on = pulse.within_beats(activation, grid.times_s, 0.0)
     between = pulse.within_beats(activation, grid.times_s, 0.5)
@@ -151,6 +160,7 @@ def pulse_measures(heard: Heard, grid: readings.Grid, values: dict[str, float]) 
             values["activation_comb"],
             values["unevenness"],
             float(np.log(np.median(on) + 0.01)),
+            *(values[name] for name in PULSE_ECHOES),
         ]
     )
 
@@ -187,7 +197,7 @@ def _described(
         beats_s=tuple(round(float(t), 4) for t in times),
         beat_positions=tuple(int(n) for n in numbers),
         downbeats_s=tuple(round(float(t), 4) for t in times[numbers == 1]),
-        beat_confidence=round(candidates[0].probability * beat_chance, 4),
+        beat_confidence=round(_expected_f(candidates[0].probability, beat_chance), 4),
         meter=chosen.meter,
         meter_confidence=round(chosen.meter_confidence, 4),
         tempo_curve=tempo_curve(times),
@@ -195,6 +205,15 @@ def _described(
         evidence={name: round(float(value), 4) for name, value in values.items()}
         | {"pulse_probability": round(beat_chance, 4)},
     )
+
+
+def _expected_f(tempo_chance: float, beat_chance: float) -> float:
+    """Mean F-measure of beats at the right tempo and at a wrong one, weighed by their chances.
+
+    tempo_chance: that there is a beat, and at this tempo.
+    """
+    wrong = max(beat_chance - tempo_chance, 0.0)
+    return F_AT_RIGHT_TEMPO * tempo_chance + F_AT_WRONG_TEMPO * wrong
 
 
 def _candidates(ranked: list[tuple[float, float]]) -> tuple[TempoCandidate, ...]:

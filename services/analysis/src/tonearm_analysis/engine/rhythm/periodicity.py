@@ -19,6 +19,22 @@ TEETH: Final = 4
 # Weight of the comb in nats per second of music, and its floor: what the decoder is told.
 COMB_WEIGHT: Final = 3.0
 COMB_FLOOR: Final = -3.0
+# Parts and multiples of a beat after which music may repeat: threes and twos, in beats and in bars.
+ECHOES: Final = {
+    "third": 1 / 3,
+    "half": 1 / 2,
+    "two_thirds": 2 / 3,
+    "one": 1.0,
+    "three_halves": 3 / 2,
+    "two": 2.0,
+    "three": 3.0,
+    "four": 4.0,
+    "six": 6.0,
+}
+ECHO_SLACK: Final = 0.015
+# The largest autocorrelation between these lags (frames) counts as one.
+ECHO_FULL_FRAMES: Final = (10, 200)
+ECHO_FULL_LEAST: Final = 0.02
 
 
 def autocorrelation(curve: npt.NDArray[np.floating]) -> Doubles:
@@ -37,6 +53,20 @@ def comb(correlation: Doubles, bpm: npt.NDArray[np.floating]) -> Doubles:
     grid = np.arange(len(correlation))
     total = sum(np.interp(lag * tooth, grid, correlation) for tooth in range(1, TEETH + 1))
     return np.maximum(np.asarray(total) / TEETH, 0.0)
+
+
+def echoes(correlation: Doubles, bpm: npt.NDArray[np.floating]) -> Doubles:
+    """How strongly a curve repeats after each of the `ECHOES` of each tempo, (tempi, echoes).
+
+    Of the strongest repetition within four seconds; -.5 to 1.5, 0 beyond the curve's length.
+    """
+    shortest, longest = ECHO_FULL_FRAMES
+    full = max(float(correlation[shortest:longest].max(initial=0.0)), ECHO_FULL_LEAST)
+    period = 60.0 * FRAME_RATE_HZ / np.asarray(bpm, np.float64)
+    lag = period[:, None] * np.array(list(ECHOES.values()))
+    grid = np.arange(len(correlation))
+    near = [np.interp(lag * (1 + k * ECHO_SLACK), grid, correlation, right=0.0) for k in (-1, 0, 1)]
+    return np.asarray(np.clip(np.max(near, axis=0) / full, -0.5, 1.5), np.float64)
 
 
 def tempo_prior(bpm: npt.NDArray[np.floating] | float) -> Doubles:

@@ -54,6 +54,12 @@ def strongest_near(curve: Curve, times_s: Doubles, *, reach: int = 1) -> Doubles
     return np.asarray(curve[near].max(axis=0), np.float64)
 
 
+def widened(curve: Curve) -> Doubles:
+    """At every frame the curve's maximum there and one frame to either side, shape (n,)."""
+    padded = np.pad(curve.astype(np.float64), 1, mode="edge")
+    return np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+
+
 def within_beats(curve: Curve, times_s: Doubles, part: float) -> Doubles:
     """The curve's maximum near the given part of every beat but the last, shape (n - 1,)."""
     return strongest_near(curve, times_s[:-1] + np.diff(times_s) * part)

@@ -1,8 +1,9 @@
 """The readings of a tempo: the same music counted faster, slower or in threes, and their chances.
 
 The decoder gives one grid of beats.  Grids at simple ratios of it are decoded as well; each can be
-read with beats that divide in two (3/4, 4/4) or in three (6/8).  Some fifty measures along each
-grid go into a soft-max over all readings, fitted on generated music.
+read with beats that divide in two (3/4, 4/4) or in three (6/8).  Some ninety measures of each grid
+go into a soft-max over all readings, fitted on generated music: strengths along it, and after which
+parts and multiples of its beat the onsets, the networks' answers and the harmony repeat.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tonearm_analysis.engine.harmony.listening import HeardHarmony
 from tonearm_analysis.engine.models import read_numbers
 from tonearm_analysis.engine.rhythm import decoder, periodicity, pulse
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
+from tonearm_analysis.engine.rhythm.changes import change_curves
 from tonearm_analysis.engine.rhythm.listening import Heard
 
 Doubles = npt.NDArray[np.float64]
@@ -29,6 +31,7 @@ LENGTH_SLACK: Final = 0.06
 FEWEST_BEATS: Final = 4
 WEIGHTS: Final = "rhythm_weights"
 CURVES: Final = ("activation", "onset", "low", "high")
+PARTS: Final = (0.0, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4)
 # A recipe fitted on recordings with tapped tempo, one measure among others here.
 DOUBLE_WEIGHTS: Final = np.array([-4.701, 0.703, 0.748, 2.031])
 DOUBLE_BIAS: Final = 0.870
@@ -84,23 +87,34 @@ def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[di
     """What speaks for or against each grid, by name; none of it depends on gain."""
     activation = heard.activations.sum(axis=1)
     curves = dict(zip(CURVES, (activation, *heard.onsets.T), strict=True))
+    moving = change_curves(heard, harmonic)
+    repeating = {name: periodicity.autocorrelation(curve) for name, curve in {
+        "activation": activation, "onset": curves["onset"], "down": heard.activations[:, 1],
+        **{f"{name}_change": curve for name, curve in moving.items()},
+    }.items()}  # fmt: skip
+    widened = np.stack([pulse.widened(curve) for curve in (*curves.values(), *moving.values())])
+    bpm = np.array([grid.bpm for grid in found])
+    echoes = {name: periodicity.echoes(curve, bpm) for name, curve in repeating.items()}
     fine_bpm = np.geomspace(40.0, 240.0, 400)
-    combs = {
-        name: periodicity.comb(periodicity.autocorrelation(curves[name]), fine_bpm)
-        for name in ("activation", "onset")
-    }
+    combs = {name: periodicity.comb(repeating[name], fine_bpm) for name in ("activation", "onset")}
     sounding_s = max(len(activation) / FRAME_RATE_HZ, 1e-9)
     chord_rate_hz = harmonic.change_between(heard.start_s, heard.start_s + sounding_s) / sounding_s
     onset_rate_hz = pulse.onset_count(heard.onsets[:, 0]) / sounding_s
     out = []
-    for grid in found:
+    for index, grid in enumerate(found):
         octaves = float(np.log2(grid.bpm / 110.0))
         values = {"octaves": octaves, "octaves2": octaves**2, "octaves3": octaves**3}
-        for name, curve in curves.items():
-            values |= {f"{name}_{k}": v for k, v in _along(curve, grid.times_s).items()}
+        strengths = _strengths(widened, grid.times_s)
+        for name, strength in zip(CURVES, strengths, strict=False):
+            values |= {f"{name}_{k}": v for k, v in _along(strength).items()}
         for name, salience in combs.items():
             share = np.interp(grid.bpm, fine_bpm, salience) / (salience.max() + 1e-9)
             values[f"{name}_comb"] = float(np.log(share + 0.03))
+        for name, strength in zip(moving, strengths[len(CURVES) :], strict=True):
+            values |= {f"{name}_change_{k}": v for k, v in _moves_along(strength).items()}
+        for name, table in echoes.items():
+            after = zip(periodicity.ECHOES, table[index], strict=True)
+            values |= {f"{name}_after_{k}": float(v) for k, v in after}
         beats_s = 60.0 / grid.bpm
         values["chord_pace"] = float(np.log2(chord_rate_hz * beats_s + 0.05))
         values["chord_pace2"] = values["chord_pace"] ** 2
@@ -115,26 +129,50 @@ def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[di
     return out
 
 
-def _along(curve: pulse.Curve, times_s: Doubles) -> dict[str, float]:
-    """Strengths between the beats against those on them, and how beats differ from each other."""
-    on = pulse.within_beats(curve, times_s, 0.0)
-    mean = float(on.mean()) + 1e-9
+def _strengths(widened: Doubles, times_s: Doubles) -> Doubles:
+    """Each curve's strength near parts of every beat but the last, (curves, PARTS, beats)."""
+    places_s = times_s[:-1] + np.diff(times_s) * np.array(PARTS)[:, None]
+    frames = np.round(places_s * FRAME_RATE_HZ).astype(int)
+    return np.asarray(widened[:, np.clip(frames, 0, widened.shape[1] - 1)], np.float64)
 
-    def part(*parts: float) -> float:
-        strength = np.mean([pulse.within_beats(curve, times_s, p).mean() for p in parts])
-        return float(np.log(strength / mean + 0.02))
 
-    half, thirds = part(0.5), (part(1 / 3), part(2 / 3))
-    even, odd = float(on[::2].mean()), float(on[1::2].mean())
-    by_three = [float(on[k::3].mean()) for k in range(3)]
+def _along(strength: Doubles) -> dict[str, float]:
+    """Strengths between the beats against those on them, and how beats differ from each other.
+
+    strength: (PARTS, beats).
+    """
+    mean = float(strength[0].mean()) + 1e-9
+    parts = strength.mean(axis=1) / mean
+    half = float(np.log(parts[3] + 0.02))
+    thirds = float(np.log(parts[2] + 0.02)), float(np.log(parts[4] + 0.02))
     return {
         "half": half,
         "thirds": sum(thirds) / 2,
         "weaker_third": min(thirds),
         "compound": min(thirds) - half,
-        "quarters": part(0.25, 0.75),
-        "by_two": abs(even - odd) / (even + odd + 1e-9),
-        "by_three": max(by_three) / (sum(by_three) / 3 + 1e-9) - 1.0,
+        "quarters": float(np.log((parts[1] + parts[5]) / 2 + 0.02)),
+        **_differences(strength[0], 1e-9),
+    }
+
+
+def _moves_along(strength: Doubles) -> dict[str, float]:
+    """Harmonic change between the beats against that on them, and how beats differ."""
+    parts = strength.mean(axis=1) / (float(strength[0].mean()) + 1e-3)
+    half, third, two_thirds = (float(np.log(parts[k] + 0.05)) for k in (3, 2, 4))
+    return {
+        "half": half,
+        "thirds": (third + two_thirds) / 2,
+        **_differences(strength[0], 1e-3),
+    }
+
+
+def _differences(on: Doubles, floor: float) -> dict[str, float]:
+    """How every second and every third beat stands out, 0 where all are alike."""
+    even, odd = float(on[::2].mean()), float(on[1::2].mean())
+    by_three = [float(on[k::3].mean()) for k in range(3)]
+    return {
+        "by_two": abs(even - odd) / (even + odd + floor),
+        "by_three": max(by_three) / (sum(by_three) / 3 + floor) - 1.0,
     }
 
 
