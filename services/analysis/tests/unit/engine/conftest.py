@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -37,6 +39,46 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return write_file
+
+
+@pytest.fixture
+def encode(tmp_path: Path) -> Write:
+    """Return a function that writes samples, shape (n, channels), with one of FFmpeg's encoders."""
+
+    def encode_file(
+        samples: NDArray[np.generic],
+        name: str,
+        *,
+        codec: str,
+        rate_hz: int = 44_100,
+        tags: dict[str, str] | None = None,
+        options: dict[str, str] | None = None,
+    ) -> Path:
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
+        with av.open(str(tmp_path / name), "w", options=options or {}) as container:
+            container.metadata.update(tags or {})
+            stream = container.add_stream(codec, rate=rate_hz, layout=layout)
+            assert isinstance(stream, av.AudioStream)
+            context = stream.codec_context
+            context.open()
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(samples.astype(np.float32).reshape(1, -1)),
+                format="flt",
+                layout=layout,
+            )
+            frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
+            resampler = av.AudioResampler(
+                format=context.format,
+                layout=layout,
+                rate=rate_hz,
+                frame_size=context.frame_size or None,
+            )
+            for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+                container.mux(stream.encode(piece))
+            container.mux(stream.encode(None))
+        return tmp_path / name
+
+    return encode_file
 
 
 @pytest.fixture(scope="session")

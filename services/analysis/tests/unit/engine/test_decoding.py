@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -19,35 +18,13 @@ from tonearm_analysis.engine.decoding.ffmpeg import without_padding
 
 Signal = NDArray[np.float64]
 Write = Callable[..., Path]
+Encode = Callable[..., Path]
 
 
 def decode(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> tuple[SourceFormat, Signal]:
     with open_source(path, limits=limits) as source:
         blocks = [block.astype(np.float64) for block in blocks_of(path, source)]
         return source.format, np.concatenate([np.empty((0, source.format.channels)), *blocks])
-
-
-def encode(path: Path, samples: Signal, *, codec: str, rate_hz: int = 44_100) -> Path:
-    """Write a file with FFmpeg's encoder; samples have shape (n, 2) at 44.1 kHz."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate_hz, layout="stereo")
-        assert isinstance(stream, av.AudioStream)
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples.astype(np.float32).reshape(1, -1)),
-            format="flt",
-            layout="stereo",
-        )
-        frame.sample_rate, frame.pts, frame.time_base = 44_100, 0, Fraction(1, 44_100)
-        resampler = av.AudioResampler(
-            format=stream.codec_context.format,
-            layout="stereo",
-            rate=rate_hz,
-            frame_size=stream.codec_context.frame_size or None,
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
-    return path
 
 
 def lag_frames(found: Signal, expected: Signal) -> int:
@@ -91,10 +68,13 @@ def test_lossy_files_have_their_exact_length_and_place(
     assert lag_frames(found[:, 0], samples[:, 0]) == 0
 
 
+@pytest.mark.parametrize("frames", [3 * 48_000, 2 * 48_000 + 331])
 @pytest.mark.parametrize(
     ("name", "codec", "rate_hz"),
     [
         ("a.m4a", "aac", 44_100),
+        ("a.m4a", "aac", 22_050),
+        ("a.mov", "aac", 48_000),
         ("a.m4a", "alac", 44_100),
         ("a.mp3", "libmp3lame", 44_100),
         ("a.opus", "libopus", 48_000),
@@ -102,15 +82,60 @@ def test_lossy_files_have_their_exact_length_and_place(
     ],
 )
 def test_encoder_delay_and_padding_are_removed(
-    tmp_path: Path, music: Signal, name: str, codec: str, rate_hz: int
+    encode: Encode, music: Signal, name: str, codec: str, rate_hz: int, frames: int
 ) -> None:
-    samples = music[: 44_100 * 3]
-    format, found = decode(encode(tmp_path / name, samples, codec=codec, rate_hz=rate_hz))
+    """Edit lists, the LAME header, Opus' pre-skip: exact length, the music in its place."""
+    samples = music[:frames]
+    exact = {"movie_timescale": str(rate_hz)} if name.endswith(("m4a", "mov")) else None
+    format, found = decode(encode(samples, name, codec=codec, rate_hz=rate_hz, options=exact))
     assert format.sample_rate_hz == rate_hz
-    assert len(found) == pytest.approx(3 * rate_hz, abs=1)
-    at = np.arange(len(found)) * (44_100 / rate_hz)
-    expected = np.interp(at, np.arange(len(samples)), samples[:, 0])
-    assert lag_frames(found[:, 0], expected) == 0
+    assert len(found) == frames
+    assert lag_frames(found[:, 0], samples[:, 0]) == 0
+
+
+@pytest.mark.parametrize("at", [0, 20_000, 43_999])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.m4a", "aac"), ("a.mp3", "libmp3lame"), ("a.m4a", "alac")]
+)
+def test_a_click_stays_at_its_sample(encode: Encode, name: str, codec: str, at: int) -> None:
+    samples = np.zeros((44_100, 2))
+    samples[at] = 0.9
+    _, found = decode(encode(samples, name, codec=codec))
+    assert int(np.abs(found[:, 0]).argmax()) == at
+
+
+def test_raw_aac_says_nothing_of_its_delay_and_keeps_it(encode: Encode, music: Signal) -> None:
+    """ADTS has no place for it; encoders lead in with 1024 to 2112 samples. FFmpeg's: 1024."""
+    samples = music[: 44_100 * 2]
+    _, found = decode(encode(samples, "a.aac", codec="aac"))
+    assert lag_frames(found[:, 0], samples[:, 0]) == 1024
+    assert 0 <= len(found) - len(samples) - 1024 < 1024
+
+
+@pytest.mark.parametrize(
+    ("noted", "expected"),
+    [("000000000001583D", 88_125), ("0000000000013880", 88_200), ("no number", 88_200)],
+    ids=["believed", "too far from the header", "broken"],
+)
+def test_the_gapless_note_of_itunes_sets_the_length(
+    encode: Encode, music: Signal, noted: str, expected: int
+) -> None:
+    path = encode(
+        music[:88_200],
+        "a.m4a",
+        codec="aac",
+        tags={"iTunSMPB": f" 00000000 00000400 00000000 {noted} 00000000"},
+        options={"movflags": "use_metadata_tags"},
+    )
+    assert len(decode(path)[1]) == expected
+
+
+def test_an_edit_list_in_milliseconds_is_exact_to_the_millisecond(
+    encode: Encode, music: Signal
+) -> None:
+    _, found = decode(encode(music[:96_331], "a.m4a", codec="aac"))
+    assert len(found) == pytest.approx(96_331, abs=45)
+    assert lag_frames(found[:, 0], music[:96_331, 0]) == 0
 
 
 def test_padding_is_kept_when_the_stated_length_is_wrong() -> None:

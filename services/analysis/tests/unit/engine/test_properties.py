@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tonearm_contracts.analysis_result import AnalysisResult, Harmony, Loudness,
 
 Signal = NDArray[np.float64]
 Write = Callable[..., Path]
+Encode = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +42,15 @@ def parts(result: AnalysisResult) -> tuple[Loudness, Rhythm, Harmony]:
     return result.loudness, result.rhythm, result.harmony
 
 
-@pytest.mark.parametrize("gain_db", [-12.0, 5.0])
+@pytest.mark.parametrize("gain_db", [-24.0, -12.0, 5.0])
 def test_gain_shifts_loudness_exactly_and_nothing_else(
     write: Write, quiet: Signal, plain: AnalysisResult, gain_db: float
 ) -> None:
     loudness, rhythm, harmony = parts(plain)
     louder = analyze_whole(write(quiet * 10 ** (gain_db / 20)))
     found_loudness, found_rhythm, found_harmony = parts(louder)
-    for name in ("integrated_lufs", "momentary_max_lufs", "true_peak_dbtp", "rms_dbfs"):
+    names = ("integrated_lufs", "momentary_max_lufs", "short_term_max_lufs", "rms_dbfs")
+    for name in (*names, "true_peak_dbtp", "sample_peak_dbfs"):
         shift = getattr(found_loudness, name) - getattr(loudness, name)
         assert shift == pytest.approx(gain_db, abs=0.011)
     for name in ("range_lu", "plr_db", "stereo"):
@@ -57,53 +60,101 @@ def test_gain_shifts_loudness_exactly_and_nothing_else(
         )
     assert found_rhythm.tempo_bpm == pytest.approx(rhythm.tempo_bpm, abs=0.1)
     assert found_rhythm.beats_s == pytest.approx(rhythm.beats_s, abs=0.01)
+    assert found_rhythm.downbeats_s == pytest.approx(rhythm.downbeats_s, abs=0.01)
+    assert labels(found_harmony) == labels(harmony)
     assert found_rhythm.meter == rhythm.meter
     assert found_harmony.key == harmony.key
     assert found_harmony.confidence == pytest.approx(harmony.confidence, abs=0.02)
 
 
-def test_leading_silence_shifts_the_beats(
+def labels(harmony: Harmony) -> list[str]:
+    return [chord.label for chord in harmony.chords]
+
+
+def test_leading_silence_shifts_beats_and_chords(
     write: Write, quiet: Signal, plain: AnalysisResult
 ) -> None:
+    """Exactly, from one silence to another; from none, the resampler rings before the first sound
+    where it had nothing to ring into.
+    """
     _, rhythm, harmony = parts(plain)
-    silence = np.zeros((44_100 * 2, 2))
-    later_loudness, later, later_harmony = parts(
-        analyze_whole(write(np.concatenate([silence, quiet])))
-    )
-    assert later_loudness.lead_in_s == pytest.approx(2.0, abs=0.01)
-    shifted = np.array([beat - 2.0 for beat in later.beats_s])
-    near = [np.abs(shifted - beat).min() for beat in rhythm.beats_s[1:-1]]
-    assert max(near) < 0.03
-    assert later_harmony.key == harmony.key
+    later = {}
+    for seconds in (1.0, 2.0):
+        silence = np.zeros((round(44_100 * seconds), 2))
+        found = parts(analyze_whole(write(np.concatenate([silence, quiet]))))
+        assert found[0].lead_in_s == pytest.approx(seconds, abs=0.01)
+        assert found[2].key == harmony.key
+        assert labels(found[2]) == labels(harmony)
+        starts_s = [chord.start_s - seconds for chord in found[2].chords[1:]]
+        assert starts_s == pytest.approx([chord.start_s for chord in harmony.chords[1:]], abs=0.1)
+        later[seconds] = found[1]
+        shifted = [beat_s - seconds for beat_s in found[1].beats_s]
+        assert shifted == pytest.approx(rhythm.beats_s, abs=0.03)
+    for name in ("beats_s", "downbeats_s"):
+        moved = [beat_s + 1.0 for beat_s in getattr(later[1.0], name)]
+        assert getattr(later[2.0], name) == pytest.approx(moved, abs=1e-4)
 
 
-@pytest.mark.parametrize("change", ["mono", "22 kHz", "48 kHz", "mp3"])
+def resampled(samples: Signal, *rates_hz: int) -> Signal:
+    for before, after in pairwise((44_100, *rates_hz)):
+        samples = soxr.resample(samples, before, after)
+    return samples
+
+
+@pytest.mark.parametrize(
+    "change", ["mono", "22 kHz", "48 kHz", "8 bit", "there and back", "mp3", "ogg", "flac"]
+)
 def test_copies_keep_tempo_and_key(
     write: Write, quiet: Signal, plain: AnalysisResult, change: str
 ) -> None:
+    copies: dict[str, Callable[[], Path]] = {
+        "mono": lambda: write(quiet.mean(axis=1)),
+        "22 kHz": lambda: write(resampled(quiet, 22_050), rate_hz=22_050),
+        "48 kHz": lambda: write(resampled(quiet, 48_000), rate_hz=48_000),
+        "8 bit": lambda: write(quiet, subtype="PCM_U8"),
+        "there and back": lambda: write(resampled(quiet, 48_000, 22_050), rate_hz=22_050),
+        "mp3": lambda: write(quiet, "copy.mp3", subtype=None),
+        "ogg": lambda: write(quiet, "copy.ogg", subtype=None),
+        "flac": lambda: write(quiet, "copy.flac", subtype="PCM_16"),
+    }
+    assert_same_music(analyze_whole(copies[change]()), plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate_hz"),
+    [("copy.m4a", "aac", 44_100), ("copy.aac", "aac", 44_100), ("copy.opus", "libopus", 48_000)],
+)
+def test_encoded_copies_keep_tempo_and_key(
+    encode: Encode, quiet: Signal, plain: AnalysisResult, name: str, codec: str, rate_hz: int
+) -> None:
+    copy = encode(resampled(quiet, rate_hz), name, codec=codec, rate_hz=rate_hz)
+    assert_same_music(analyze_whole(copy), plain)
+
+
+def assert_same_music(copy: AnalysisResult, plain: AnalysisResult) -> None:
     _, rhythm, harmony = parts(plain)
-    if change == "mono":
-        copy = write(quiet.mean(axis=1))
-    elif change == "mp3":
-        copy = write(quiet, "copy.mp3", subtype=None)
-    else:
-        rate_hz = {"22 kHz": 22_050, "48 kHz": 48_000}[change]
-        copy = write(soxr.resample(quiet, 44_100, rate_hz), rate_hz=rate_hz)
-    _, found_rhythm, found_harmony = parts(analyze_whole(copy))
+    _, found_rhythm, found_harmony = parts(copy)
     assert found_rhythm.tempo_bpm == pytest.approx(rhythm.tempo_bpm, rel=0.01)
+    assert found_rhythm.meter == rhythm.meter
     assert found_harmony.key == harmony.key
 
 
 @pytest.mark.parametrize("profile", ["full", "fast"])
-@pytest.mark.parametrize("kind", ["silence", "noise", "one click", "offset", "not a number"])
+@pytest.mark.parametrize(
+    "kind", ["silence", "noise", "one click", "offset", "not a number", "in turn"]
+)
 def test_what_is_no_music_is_never_told_as_music(write: Write, kind: str, profile: str) -> None:
     random = np.random.default_rng(4)
+    lengths = [31_000, 83_000, 52_000, 117_000, 44_000, 23_000, 96_000]  # no pulse in these
+    levels = [0, 0.1, 0.4, np.nan, 0, np.inf, 0.05]
+    signs = random.choice([-1, 1], sum(lengths))
     samples = {
         "silence": np.zeros(44_100 * 8),
         "noise": random.standard_normal(44_100 * 8) * 0.1,
         "one click": np.eye(1, 44_100 * 8, 44_100 * 4)[0],
         "offset": np.full(44_100 * 8, 0.4),
         "not a number": np.full(44_100 * 8, np.nan),
+        "in turn": np.repeat(levels, lengths) * signs,
     }[kind]
     parameters = Parameters.from_dict({"profile": profile})
     _, rhythm, harmony = parts(analyze_whole(write(samples), parameters=parameters))

@@ -173,15 +173,25 @@ def _frames_stated(container: Any, stream: Any) -> int | None:
 
 
 def _frames_valid(container: Any, frames_stated: int | None) -> int | None:
-    """Return how many frames are music where the last packet is filled up, or None."""
-    note = container.metadata.get("iTunSMPB", "").split()
-    if len(note) >= 4:
-        try:
-            return int(note[3], 16) or None
-        except ValueError:
-            return None
+    """Return how many frames are music where the last packet is filled up, or None.
+
+    The note of iTunes counts samples; an edit list may count milliseconds only. A note that is
+    further from the header's length than padding can be is not believed.
+    """
     is_mov = container.format.name.startswith("mov")
+    noted = _frames_noted(container.metadata.get("iTunSMPB", ""))
+    if noted and (frames_stated is None or abs(frames_stated - noted) <= PADDING_MAX):
+        return noted
     return frames_stated if is_mov else None
+
+
+def _frames_noted(note: str) -> int | None:
+    """Return the length in an iTunSMPB note: zeros, delay, padding, length, all hexadecimal."""
+    fields = note.split()
+    try:
+        return int(fields[3], 16) if len(fields) >= 4 else None
+    except ValueError:
+        return None
 
 
 def without_padding(
