@@ -139,6 +139,44 @@ async def test_several_channels_share_one_cursor(notify: Any, tokens: Any) -> No
         assert got == [sent, sent]
 
 
+def large(account_id: str, size_bytes: int = 50_000) -> AudioUpdated:
+    return AudioUpdated(
+        audio_id="r", account_id=account_id, status="processing", filename="x" * size_bytes
+    )
+
+
+async def test_more_than_the_queue_is_recovered_in_one_go(start_notify: Any, tokens: Any) -> None:
+    """Else a reader with much to recover would be cut for it, and ask again, for ever."""
+    async with start_notify(queue_bytes_max=64 * 1024) as notify:
+        token = tokens.make("anna")
+        async with reading(notify, token) as reader:
+            last_id = reader.last_id
+        sent = [await notify.publish(large("anna")) for _ in range(20)]
+        async with reading(notify, token, last_id) as reader:
+            sent.append(await notify.publish(updated("anna")))
+            got = [json.loads((await reader.next()).data)["id"] for _ in sent]
+        assert got == sent
+
+
+async def test_more_than_a_stream_gives_back_is_told(start_notify: Any, tokens: Any) -> None:
+    """Two channels, each within what the history gives back, together beyond it."""
+    async with start_notify() as notify:
+        token, audio_id = tokens.make("anna"), new_id()
+        await notify.publish(updated("anna", audio_id))
+        names = ["account:#anna", f"audio:{audio_id}"]
+        async with reading(notify, token, channel=names) as reader:
+            last_id = reader.last_id
+        for _ in range(45):
+            event = large("anna").model_copy(update={"audio_id": audio_id})
+            await notify.publish(event)
+        async with reading(notify, token, last_id, channel=names) as reader:
+            types = [(await reader.next()).type for _ in range(46)]
+            assert types == ["message"] * 45 + ["reset"]
+            sent = await notify.publish(updated("anna", audio_id))
+            got = [json.loads((await reader.next()).data)["id"] for _ in range(2)]
+            assert got == [sent, sent]
+
+
 @pytest.mark.parametrize("last_id", ["zzzz.1", "zzzz.99999"])
 async def test_what_cannot_be_recovered_is_told(notify: Any, tokens: Any, last_id: str) -> None:
     await notify.publish(updated("anna"))

@@ -25,6 +25,10 @@ class StreamOptions:
 
     connections_per_account_max: int = 50
     queue_bytes_max: int = 1024 * 1024
+    recovery_bytes_max: int = 4 * 1024 * 1024
+    """What one stream gives back over all its channels; more is told by `reset`."""
+    recovery_s: float = 30.0
+    """Time to read what was recovered, before only the usual queue may wait."""
     keep_alive_s: float = 15.0
     retry_ms: int = 1000
     drain_window_s_max: float = 12.0
@@ -45,6 +49,8 @@ class EventStream:
         self._blocks: deque[str] = deque()
         self._bytes = 0
         self._bytes_max = queue_bytes_max
+        self.recovered_bytes = 0
+        """What was recovered and may wait beside the usual queue until that was empty once."""
         self._wake = asyncio.Event()
         self.end: codes.Disconnect | None = None
 
@@ -58,19 +64,37 @@ class EventStream:
         if self.end is not None:
             return
         self._bytes += len(block)
-        if self._bytes > self._bytes_max:
-            self._blocks.clear()
-            self.close(codes.SLOW)
-            return
         self._blocks.append(block)
         self._wake.set()
+        self._check_queue()
+
+    def _check_queue(self) -> None:
+        if self._bytes > self._bytes_max + self.recovered_bytes:
+            self._blocks.clear()
+            self.close(codes.SLOW)
+
+    def recover(self, frames: Sequence[Frame]) -> None:
+        """Take what the reader has missed: it asked for it, so it may wait beside the queue."""
+        for frame in frames:
+            block = self._block(frame)
+            self.recovered_bytes += len(block)
+            self.put(block)
+
+    def wait_no_more(self) -> None:
+        """End the time that what was recovered may wait."""
+        self.recovered_bytes = 0
+        if self.end is None:
+            self._check_queue()
 
     def write(self, frames: Sequence[Frame]) -> None:
         """Take publications."""
         for frame in frames:
-            publication = frame.publication
-            self.positions[frame.channel] = Position(publication.offset, frame.epoch)
-            self.put(sse.message(self.cursor, publication.body))
+            self.put(self._block(frame))
+
+    def _block(self, frame: Frame) -> str:
+        publication = frame.publication
+        self.positions[frame.channel] = Position(publication.offset, frame.epoch)
+        return sse.message(self.cursor, publication.body)
 
     def lose(self, channel: str, why: codes.Unsubscribe) -> None:
         """Take the end of a channel."""
@@ -92,6 +116,7 @@ class EventStream:
                 block = self._blocks.popleft()
                 self._bytes -= len(block)
                 yield block
+            self.recovered_bytes = 0
             if self.end is not None:
                 return
             self._wake.clear()
@@ -157,12 +182,13 @@ class Streams:
         self._hub.enter(stream, identity.account_id)
         self._open.add(stream)
         loop = asyncio.get_running_loop()
-        expiry: asyncio.TimerHandle | None = None
+        timers: list[asyncio.TimerHandle] = []
         try:
             if identity.expires_at_s is not None:
                 left_s = max(0.0, identity.expires_at_s - self._now_s())
-                expiry = loop.call_later(left_s, stream.close, codes.CONNECTION_EXPIRED)
+                timers.append(loop.call_later(left_s, stream.close, codes.CONNECTION_EXPIRED))
             start = await self._join(stream, since)
+            timers.append(loop.call_later(self._options.recovery_s, stream.wait_no_more))
             cursor = sse.to_cursor(stream.channels, start)
             yield sse.opening(cursor, stream.channels, retry_ms=self._options.retry_ms)
             async for block in stream.blocks(keep_alive_s=self._options.keep_alive_s):
@@ -170,8 +196,8 @@ class Streams:
             end = stream.end or codes.CLOSED
             yield sse.closing(end.code, end.reason, retry_ms=self._retry_ms(end))
         finally:
-            if expiry is not None:
-                expiry.cancel()
+            for timer in timers:
+                timer.cancel()
             self._open.discard(stream)
             self._hub.exit(stream, identity.account_id, stream.channels)
 
@@ -185,11 +211,14 @@ class Streams:
             except ChannelClosed:
                 stream.put(sse.unsubscribed(stream.cursor, name, 2000))
                 continue
-            if joined.was_recovering and not joined.recovered:
-                stream.positions[name] = joined.position
+            missed = joined.publications
+            size_bytes = stream.recovered_bytes + sum(each.size_bytes for each in missed)
+            fits = size_bytes <= self._options.recovery_bytes_max
+            if joined.was_recovering and not (joined.recovered and fits):
+                stream.positions[name], missed = joined.position, ()
                 stream.put(sse.reset(stream.cursor, name, joined.position))
             epoch = joined.position.epoch
-            stream.write([Frame(name, epoch, each) for each in joined.publications])
+            stream.recover([Frame(name, epoch, each) for each in missed])
             stream.positions[name] = joined.position
             start.setdefault(name, joined.position)
         return start
