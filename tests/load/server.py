@@ -3,8 +3,8 @@
 On both roads an event is recorded in the history and announced by Postgres, goes from the
 announcement through the hub to the sockets, and leaves the spans of the way.
 
-`direct` records what is posted to its door, everything that waits in one transaction, as the
-consumer does with a polled batch. `kafka` runs the service's consumer and nothing of the load:
+`direct` records what is posted to its door, everything that waits in one transaction, inbox
+included, as the consumer does with a polled batch. `kafka` runs the service's consumer and nothing of the load:
 `tests.load.producer` puts the events into the topic.
 
 Prints `ready` and, as JSON, its ports and a token. Settings are the service's own
@@ -30,7 +30,9 @@ from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit import logs, telemetry
 from tonearm_kit.db import Database
 from tonearm_kit.ids import new_id
+from tonearm_kit.inbox import PostgresInbox
 from tonearm_kit.kafka import KafkaProducer, admin
+from tonearm_kit.kafka.effects import Effects
 from tonearm_kit.kafka.headers import encode
 from tonearm_kit.lifecycle import run_service
 from tonearm_kit.migrations import migrate
@@ -40,6 +42,7 @@ from tonearm_kit.wiring import open_database
 from tonearm_notify import bootstrap
 from tonearm_notify.adapters.postgres import PostgresStore
 from tonearm_notify.adapters.sender import open_client
+from tonearm_notify.entrypoints import consumers
 from tonearm_notify.settings import NotifySettings
 from tonearm_notify.usecases.record import Books, record
 
@@ -67,10 +70,19 @@ def make_token(settings: NotifySettings) -> tuple[str, StaticKeys]:
 
 
 class Recorder:
-    """Records what is taken, all that waits in one transaction."""
+    """Records what is taken, all that waits in one transaction, as the consumer does."""
 
     def __init__(self, db: Database, books: Books) -> None:
-        self._db, self._books = db, books
+        self._effects = Effects(
+            group="load",
+            db=db,
+            handlers={},
+            batch_handlers=consumers.batch_handlers(partial(record, books=books)),
+            job_handlers={},
+            handler_timeout_s=30.0,
+            job_timeout_s=30.0,
+            inbox=PostgresInbox(),
+        )
         self._waiting: asyncio.Queue[tuple[CloudEvent, asyncio.Future[None]]] = asyncio.Queue()
 
     async def take(self, event: CloudEvent) -> None:
@@ -86,8 +98,10 @@ class Recorder:
             while len(batch) < _BATCH_MAX and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             with _tracer.start_as_current_span("process load"):
-                async with self._db.begin() as tx:
-                    await record(tx, *(event for event, _ in batch), books=self._books)
+                if len(batch) == 1:
+                    await self._effects.apply(batch[0][0])
+                else:
+                    await self._effects.apply_batch([event for event, _ in batch])
             for _, done in batch:
                 done.set_result(None)
 

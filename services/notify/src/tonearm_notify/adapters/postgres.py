@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tonearm_kit.db import Connection, Database
 from tonearm_notify.domain.wire import Position, Publication
-from tonearm_notify.usecases.ports import Entry, Lost, Revocation, Slice
+from tonearm_notify.usecases.ports import Appended, Entry, Lost, Revocation, Slice
 
 NOTIFY_CHANNEL: Final = "tonearm_notify"
 """Name that every replica LISTENs on. Database-wide, hence the prefix."""
@@ -50,7 +50,10 @@ SELECT "offset", pg_notify(
         coalesce(traceparent, ''), event_id,
         CASE WHEN octet_length(body) > {NOTIFY_BODY_BYTES_MAX} THEN '' ELSE body END
     )
-) FROM (SELECT * FROM placed ORDER BY number) AS ordered
+), EXISTS (
+    SELECT FROM webhooks WHERE account_id = ANY($9::text[]) AND status = 'active'
+) AS is_awaited
+FROM (SELECT * FROM placed ORDER BY number) AS ordered
 """  # noqa: S608 - both names are constants of this module
 _COLUMNS = 'p."offset", p.body, p.event_at, p.traceparent, p.event_id'
 _SINCE = f"""
@@ -165,9 +168,14 @@ class PostgresStore:
     # The journal: all inside the recorder's transaction.
 
     async def append(
-        self, tx: Connection, entries: Sequence[Entry], owners: Mapping[str, str]
-    ) -> list[int]:
-        """Add publications, announce them to all replicas at commit, return their offsets."""
+        self,
+        tx: Connection,
+        entries: Sequence[Entry],
+        *,
+        owners: Mapping[str, str],
+        accounts: Sequence[str],
+    ) -> Appended:
+        """Add publications and announce them to all replicas at commit."""
         rows = await tx.fetch(
             _APPEND,
             [entry.channel for entry in entries],
@@ -178,8 +186,9 @@ class PostgresStore:
             new_epoch(),
             list(owners),
             list(owners.values()),
+            accounts,
         )
-        return [row[0] for row in rows]
+        return Appended([row["offset"] for row in rows], rows[0]["is_awaited"])
 
     async def forget_audio(self, tx: Connection, audio_id: str, account_id: str) -> None:
         """Close a recording's channel for good."""

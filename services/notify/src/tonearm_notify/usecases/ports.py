@@ -118,13 +118,28 @@ class Personal:
     traceparent: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of entries."""
+
+    offsets: Sequence[int]
+    """In the order of the entries."""
+    is_awaited: bool
+    """Whether any of the accounts asked about has an active webhook."""
+
+
 class Journal(Protocol):
     """Writes of the recorder, all inside the caller's transaction."""
 
     async def append(
-        self, tx: Transaction, entries: Sequence[Entry], owners: Mapping[str, str]
-    ) -> list[int]:
-        """Add publications, announce them to all replicas at commit, return their offsets.
+        self,
+        tx: Transaction,
+        entries: Sequence[Entry],
+        *,
+        owners: Mapping[str, str],
+        accounts: Sequence[str],
+    ) -> Appended:
+        """Add publications and announce them to all replicas at commit.
 
         Entries of one channel keep their order. Channels are locked in the order of their names.
         `owners`, recording to account, is noted as well; a deleted recording stays deleted.

@@ -17,6 +17,7 @@ from tonearm_kit.telemetry import context_from, current_traceparent, tracer
 from tonearm_notify.domain import channels, wire
 from tonearm_notify.usecases.notifications import NOTED_TYPES, Notifications
 from tonearm_notify.usecases.ports import (
+    Appended,
     Entry,
     Journal,
     Lost,
@@ -83,16 +84,17 @@ async def record(tx: Transaction, *events: CloudEvent, books: Books) -> int:
     """
     roads = [_Road.of(event, is_alone=len(events) == 1) for event in events]
     published = [road for road in roads if road.names]
-    count = await _publish(tx, published, books=books)
     personal = [about for road in published if (about := road.personal()) is not None]
+    accounts = list({about.account_id for about in personal})
+    appended = await _publish(tx, published, accounts, books=books)
     noted = [about for about in personal if about.type in NOTED_TYPES]
     if noted:
         await books.notifications.note(tx, noted)
-    if personal:
+    if appended.is_awaited:
         await books.webhooks.enqueue(tx, personal)
     for event in events:
         await _learn_losses(tx, event, books=books)
-    return count
+    return len(appended.offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,9 @@ class _Road:
         )
 
 
-async def _publish(tx: Transaction, roads: Sequence[_Road], *, books: Books) -> int:
+async def _publish(
+    tx: Transaction, roads: Sequence[_Road], accounts: Sequence[str], *, books: Books
+) -> Appended:
     spans: list[Span] = []
     entries: list[Entry] = []
     for road in roads:
@@ -168,15 +172,15 @@ async def _publish(tx: Transaction, roads: Sequence[_Road], *, books: Books) -> 
             for name, span in zip(road.names, started, strict=True)
         ]
     if not entries:
-        return 0
+        return Appended([], is_awaited=False)
     try:
-        offsets = await books.journal.append(tx, entries, _owners(roads))
-        for span, offset in zip(spans, offsets, strict=True):
+        appended = await books.journal.append(tx, entries, owners=_owners(roads), accounts=accounts)
+        for span, offset in zip(spans, appended.offsets, strict=True):
             span.set_attribute("tonearm.push.offset", offset)
     finally:
         for span in spans:
             span.end()
-    return len(entries)
+    return appended
 
 
 @lru_cache(maxsize=10_000)
