@@ -114,6 +114,8 @@ def _section(
     beat_chance = pulse_probability(heard, found[index], values[index])
     if beat_chance < float(_confidence_numbers()["pulse"]["none_below"]):
         return None
+    if compound:
+        found[index] = readings.on_strong_thirds(heard, found[index])
     chosen = _counted(heard, harmonic, found[index], float(chance[1, index]), bool(compound))
     return _described(heard, found, chance, wanted, chosen, beat_chance, values[index])
 

@@ -8,7 +8,7 @@ parts and multiples of its beat the onsets, the networks' answers and the harmon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +32,8 @@ FEWEST_BEATS: Final = 4
 WEIGHTS: Final = "rhythm_weights"
 CURVES: Final = ("activation", "onset", "low", "high")
 PARTS: Final = (0.0, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4)
+# What onsets count beside the networks where the first of three is looked for.
+ONSET_SHARE: Final = 0.25
 # A recipe fitted on recordings with tapped tempo, one measure among others here.
 DOUBLE_WEIGHTS: Final = np.array([-4.701, 0.703, 0.748, 2.031])
 DOUBLE_BIAS: Final = 0.870
@@ -81,6 +83,23 @@ def _grid(heard: Heard, ratio: float, path: decoder.Path) -> Grid | None:
         return None
     difference = (path.scores[3] - path.scores[4]) / len(times)
     return Grid(ratio, times, pulse.tempo_bpm(times), difference)
+
+
+def on_strong_thirds(heard: Heard, grid: Grid) -> Grid:
+    """The grid moved by no, one or two thirds of a beat, to where networks, onsets and bass agree.
+
+    Where beats divide in three, the networks, which learnt from beats that divide in two, often
+    follow the upbeat: the last third.
+    """
+    gaps = np.append(np.diff(grid.times_s), np.median(np.diff(grid.times_s)))
+    curves = (heard.activations.sum(axis=1), heard.onsets[:, 0], heard.onsets[:, 1])
+    shifted = [grid.times_s + gaps * third / 3 for third in range(3)]
+    weight = np.array([1.0, ONSET_SHARE, ONSET_SHARE])
+    strength = [
+        weight @ np.log([pulse.strongest_near(curve, times).mean() + 1e-6 for curve in curves])
+        for times in shifted
+    ]
+    return replace(grid, times_s=shifted[int(np.argmax(strength))])
 
 
 def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[dict[str, float]]:
