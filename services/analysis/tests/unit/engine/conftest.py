@@ -34,8 +34,8 @@ def write(tmp_path: Path) -> Write:
         channels = 1 if samples.ndim == 1 else samples.shape[1]
         with soundfile.SoundFile(path, "w", rate_hz, channels, subtype=subtype) as file:
             # In pieces: some encoders keep a whole write on the stack.
-            for start in range(0, len(samples), 4096):
-                file.write(samples[start : start + 4096])
+            for start in range(0, len(samples), 1024):
+                file.write(samples[start : start + 1024])
         return path
 
     return write_file

@@ -42,6 +42,8 @@ _LENGTH_IN_HEADER = {
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0}
 PADDING_MAX = 4096
 """Longest padding behind the music: two packets of any codec in use."""
+PLANES_UNREADABLE_FROM = 8
+"""The library looks for the end of a frame's planes behind the eighth, in memory that is not its."""
 BAD_PACKETS_MAX = 1000
 """Undecodable packets after which reading stops."""
 
@@ -90,13 +92,30 @@ class _FfmpegSource:
 
     def _samples(self) -> Iterator[NDArray[np.float32]]:
         format = self.format
-        for frame in self._frames():
+        for frame in self._readable(self._frames()):
             rate, channels = frame.sample_rate, frame.layout.nb_channels
             if (rate, channels) != (format.sample_rate_hz, format.channels):
                 self.truncated = True
                 self.warnings.append("The audio format changes midway; the rest is left out.")
                 return
             yield _samples(frame, channels)
+
+    def _readable(self, frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+        """Yield frames of which an array can be made."""
+        if self.format.channels < PLANES_UNREADABLE_FROM:
+            yield from frames
+            return
+        packer: av.AudioResampler | None = None
+        for frame in frames:
+            if not frame.format.is_planar:
+                yield frame
+                continue
+            if packer is None:
+                # Neither the rate nor the layout is named: both stay, only samples move.
+                packer = av.AudioResampler(format=frame.format.packed)
+            yield from packer.resample(frame)
+        if packer is not None:
+            yield from packer.resample(None)
 
     def _frames(self) -> Iterator[AudioFrame]:
         bad_packets = 0

@@ -28,6 +28,15 @@ _BIT_DEPTHS = {
     "ALAC_32": 32,
 }
 _FORMATS = {"WAVEX": "wav", "MPEG": "mp3"}
+_OGG_ORDERS = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""Ogg's codecs put the centre second and the LFE last, and libsndfile leaves it so: where the
+channels lie in the order of everybody else (left, right, centre, LFE, back, side)."""
 _STATED_MORE = re.compile(r"^\s*(?:data|SSND|frames).*\(should be", re.MULTILINE | re.IGNORECASE)
 _FRAMES_UNKNOWN = 1 << 62
 
@@ -47,6 +56,7 @@ class _LibsndfileSource:
             decoder="libsndfile",
             frames_stated=file.frames if known else None,
         )
+        self._order = _OGG_ORDERS.get(file.channels) if file.format == "OGG" else None
         self.truncated = bool(_STATED_MORE.search(file.extra_info))
         self.damaged = False
         self.warnings: list[str] = []
@@ -60,7 +70,8 @@ class _LibsndfileSource:
             if not count:
                 break
             frames += count
-            yield buffer[:count]
+            block = buffer[:count]
+            yield block if self._order is None else np.take(block, self._order, axis=1)
             if count < len(buffer):
                 break
         stated = self.format.frames_stated
