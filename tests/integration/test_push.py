@@ -143,6 +143,20 @@ async def make_admin(stack: Stack, visitor: Visitor) -> None:
     )
 
 
+async def announced_by_hand(stack: Stack, token: str) -> dict[str, Any]:
+    """Announce something with the command-line program; returns what it prints."""
+    words = ["announce", "We are back.", "--kind", "info", "--json"]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "tonearm_cli", *words],
+        env={**os.environ, "TONEARM_SERVER": stack.gateway_url, "TONEARM_TOKEN": token},
+        check=True,
+        capture_output=True,
+    )
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
 @pytest.fixture
 async def anna(stack: Stack, client_address: str) -> AsyncIterator[Visitor]:
     async with Visitor.register(stack.gateway_url, address=client_address) as visitor:
@@ -168,8 +182,8 @@ async def test_a_notice_reaches_the_sockets_of_every_replica_once(
         ]
         assert first.status_code == repeated.status_code == 201, first.text
         assert first.json() == repeated.json()
-        last = await anna.api.post("/v1/admin/notices", json={**notice, "kind": "info"})
-        wanted = [first.json()["id"], last.json()["id"]]
+        last = await announced_by_hand(stack, anna.token)
+        wanted = [first.json()["id"], last["id"]]
         heard = [[await socket.event() for _ in wanted] for socket in (here, there)]
         for pubs in heard:
             assert [pub["data"]["subject"] for pub in pubs] == wanted
@@ -178,6 +192,28 @@ async def test_a_notice_reaches_the_sockets_of_every_replica_once(
         assert [pub["offset"] for pub in heard[0]] == [pub["offset"] for pub in heard[1]]
     audit = (await anna.get("/v1/admin/audit")).json()["items"]
     assert [entry["action"] for entry in audit[:2]] == ["notice.announced"] * 2
+
+
+async def test_a_changed_flag_tells_everybody_and_an_override_one_person(
+    stack: Stack, anna: Visitor
+) -> None:
+    await make_admin(stack, anna)
+    own = f"account:#{anna.account_id}"
+    async with logged_in(gateway_socket(stack), anna.token, "flags", own) as socket:
+        flag = (await anna.get("/v1/admin/flags/ai-mastering")).json()
+        rules = {name: flag[name] for name in ("is_enabled", "audience", "percentage")}
+        path = "/v1/admin/flags/ai-mastering"
+        try:
+            changed = await anna.api.put(path, json=rules | {"percentage": 7})
+            assert changed.status_code == 200, changed.text
+            where = f"{path}/overrides/{anna.account_id}"
+            assert (await anna.api.put(where, json={"value": True})).status_code == 204
+            pushes = [await socket.push() for _ in range(2)]
+        finally:
+            await anna.api.put(path, json=rules)
+    assert [push["channel"] for push in pushes] == ["flags", own]
+    for push in pushes:
+        assert push["pub"]["data"]["type"] == "tonearm.flag.changed.v1"
 
 
 async def test_an_ended_session_is_cut_on_every_replica(stack: Stack, anna: Visitor) -> None:
