@@ -58,12 +58,12 @@ def example(item: HeardClip) -> Example | None:
     near = [k for k, grid in enumerate(found) if abs(grid.bpm - truth) <= SAME_TEMPO * truth]
     right = near[0] if near else None
     grid = found[right if right is not None else 0]
+    pulse = pulse_measures(item.heard, grid, values[right if right is not None else 0])
+    if item.clip.meter == "6/8":
+        grid = readings.on_strong_thirds(item.heard, grid)
     table = bars.evidence(item.heard, item.harmonic, grid.times_s)
     down = _downbeat_labels(grid.times_s + item.heard.start_s, item.clip)
-    return Example(
-        item.clip, found, values, right, table, down,
-        pulse_measures(item.heard, grid, values[right if right is not None else 0]),
-    )  # fmt: skip
+    return Example(item.clip, found, values, right, table, down, pulse)
 
 
 def _downbeat_labels(times_s: Doubles, clip: Clip) -> Doubles:
