@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,6 +234,18 @@ def test_impossible_headers_are_refused(wav: Path, offset: int, format: str, val
     with pytest.raises(AudioError, match=r"neither|known") as refused:
         decode(wav)
     assert refused.value.code == "not_audio"
+
+
+def test_without_ffmpeg_its_formats_are_refused_and_the_others_are_not(
+    encode: Encode, wav: Path, music: Signal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = encode(music[:44_100], "a.m4a", codec="aac")
+    monkeypatch.delitem(sys.modules, "tonearm_analysis.engine.decoding.ffmpeg")
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert len(decode(wav)[1]) == 44_100
+    with pytest.raises(AudioError) as refused:
+        decode(path)
+    assert refused.value.code == "unsupported_codec"
 
 
 def test_a_film_without_sound_has_no_audio_stream(tmp_path: Path) -> None:

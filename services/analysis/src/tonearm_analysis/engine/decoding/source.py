@@ -126,8 +126,14 @@ def _blocks_past_damage(
 
 
 def _open_ffmpeg(path: Path) -> Source:
-    # Imported when needed: it costs a tenth of a second, and most files never come here.
-    from tonearm_analysis.engine.decoding.ffmpeg import open_ffmpeg
+    # Imported when needed: it costs a tenth of a second, and most files never come here. It may
+    # be missing altogether (docs/adr/0014).
+    try:
+        from tonearm_analysis.engine.decoding.ffmpeg import open_ffmpeg
+    except ImportError as problem:
+        raise AudioError(
+            "unsupported_codec", "The decoder for this format is not installed."
+        ) from problem
 
     return open_ffmpeg(path)
 
