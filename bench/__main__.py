@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="requests on each road")
     parser.add_argument("--concurrency", type=int, default=16, help="requests at the same time")
     parser.add_argument("--minutes", type=float, default=2.0, help="length of the engine's audio")
+    parser.add_argument("--hours", type=float, default=0, help="also the engine's memory for these")
     parser.add_argument("--events", type=int, default=40_000, help="events in the topic")
     parser.add_argument("--out", type=Path, default=Path(".local/bench/results.json"))
     given = parser.parse_args()
@@ -32,7 +33,7 @@ def main() -> None:
         parser.error(f"no benchmark called {', '.join(sorted(unknown))}")
     reports: list[Report] = []
     if "engine" in names:
-        reports.append(_show(engine.measure(minutes=given.minutes)))
+        reports.append(_show(engine.measure(minutes=given.minutes, hours=given.hours)))
     if {"gateway", "path"} & set(names):
         reports += _on_a_stack(names, given)
     if "messaging" in names:
