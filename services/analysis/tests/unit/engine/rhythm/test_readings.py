@@ -1,0 +1,81 @@
+"""What tells the readings of a tempo apart: repetition, harmonic change, the first of three."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ as HARMONY_RATE_HZ
+from tonearm_analysis.engine.harmony.listening import HeardHarmony
+from tonearm_analysis.engine.rhythm import Heard, periodicity, readings
+from tonearm_analysis.engine.rhythm.changes import change_curves
+
+ECHO_NAMES = list(periodicity.ECHOES)
+
+
+def heard(n: int = 1_000, start_s: float = 0.0) -> Heard:
+    return Heard(
+        activations=np.full((n, 2), 0.01, np.float32),
+        onsets=np.full((n, 3), 0.01, np.float32),
+        start_s=start_s,
+        duration_s=start_s + n / 50,
+    )
+
+
+def harmony_with_changes(every_s: float, duration_s: float = 20.0) -> HeardHarmony:
+    """Two chords in turn, each with a bass of its own."""
+    n = int(duration_s * HARMONY_RATE_HZ)
+    second = (np.arange(n) / HARMONY_RATE_HZ / every_s).astype(int) % 2
+    chords = np.zeros((n, 12, 6), np.float32)
+    chords[np.arange(n), np.where(second, 7, 0), 0] = 1.0
+    twelve, thirteen = np.zeros((n, 12), np.float32), np.zeros((n, 13), np.float32)
+    twelve[np.arange(n), np.where(second, 7, 0)] = 1.0
+    thirteen[:, :12] = twelve
+    zeros = np.zeros(n, np.float32)
+    return HeardHarmony(
+        twelve, twelve, twelve, thirteen, thirteen, chords, zeros,
+        zeros.astype(np.complex64), zeros, duration_s,
+    )  # fmt: skip
+
+
+def test_a_pulse_returns_after_whole_beats_and_not_between() -> None:
+    curve = np.zeros(1_000)
+    curve[::25] = 1.0  # 120 beats a minute
+    (after,) = periodicity.echoes(periodicity.autocorrelation(curve), np.array([120.0]))
+    strength = dict(zip(ECHO_NAMES, after, strict=True))
+    assert min(strength[k] for k in ("one", "two", "three", "four")) > 0.8
+    assert max(strength[k] for k in ("third", "half", "two_thirds", "three_halves")) < 0.1
+
+
+@pytest.mark.parametrize("curve", [np.zeros(400), np.ones(400), np.ones(5)])
+def test_a_flat_curve_has_no_echo(curve: np.ndarray) -> None:
+    correlation = periodicity.autocorrelation(curve)
+    assert not periodicity.echoes(correlation, np.array([60.0, 180.0])).any()
+
+
+def test_harmony_moves_where_the_chord_changes() -> None:
+    sound = heard(start_s=1.0)
+    curves = change_curves(sound, harmony_with_changes(2.0))
+    for curve in curves.values():
+        at = sound.start_s + np.flatnonzero(curve > 0.5) / 50
+        assert len(at)
+        assert np.abs(at / 2 - np.round(at / 2)).max() * 2 <= 1.5 / HARMONY_RATE_HZ
+        assert np.median(curve) == 0.0
+
+
+def test_a_sound_too_short_for_a_chord_does_not_move() -> None:
+    curves = change_curves(heard(5), harmony_with_changes(2.0, duration_s=0.1))
+    assert all(len(curve) == 5 and not curve.any() for curve in curves.values())
+
+
+@pytest.mark.parametrize("third", [0, 1, 2])
+def test_beats_in_three_start_where_networks_onsets_and_bass_agree(third: int) -> None:
+    sound = heard()
+    frames = np.arange(10, 900, 30)
+    sound.activations[frames, 0] = sound.activations[frames + 10, 0] = 0.5
+    sound.onsets[frames + 10 * third] = 0.6
+    sound.activations[frames + 10 * third, 0] = 0.6
+    times = frames / 50
+    moved = readings.on_strong_thirds(sound, readings.Grid(1.0, times, 100.0, 0.0))
+    assert moved.times_s == pytest.approx(times + third * 0.2)
+    assert moved.bpm == 100.0
