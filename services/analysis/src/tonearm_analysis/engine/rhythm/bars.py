@@ -115,7 +115,7 @@ def count_bars(logits: Doubles, bar_beats: int) -> Count:
     value, back = fits[0].copy(), np.zeros(fits.shape, np.int64)
     onward = (np.arange(bar_beats) - 1) % bar_beats
     for beat in range(1, len(logits)):
-        step, best = np.roll(value, 1), int(value.argmax())
+        step, best = value[onward], int(value.argmax())
         broken = value[best] - BREAK_NATS
         back[beat] = np.where(step >= broken, onward, best)
         value = np.maximum(step, broken) + fits[beat]
