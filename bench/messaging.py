@@ -26,6 +26,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from bench.pace import LIMIT_S, Finish, Speed, median
 from bench.report import Report, Row, machine, percentile
 from tonearm_contracts.envelope import CloudEvent, EventData
 from tonearm_contracts.topics import Topic
@@ -53,7 +54,6 @@ _BODY_BYTES = 512
 _INSERT = "INSERT INTO effects (event_id, body) VALUES ($1, $2)"
 _INSERT_MANY = "INSERT INTO effects (event_id, body) SELECT * FROM unnest($1::text[], $2::text[])"
 _POISON = "poison"
-_LIMIT_S = 120.0
 _ROUNDS = 5
 
 
@@ -71,45 +71,6 @@ class Measured(EventData):
         return self.name
 
 
-@dataclass(frozen=True)
-class Speed:
-    """What one way of consuming reached."""
-
-    events_per_s: float
-    cpu_us_per_event: float
-
-
-class Finish:
-    """Counts effects; timing starts with the first one."""
-
-    def __init__(self, wanted: int) -> None:
-        self._wanted, self._seen = wanted, 0
-        self._first = self._first_cpu = 0.0
-        self.done = asyncio.Event()
-        self.speed = Speed(0.0, 0.0)
-
-    def count(self, amount: int = 1) -> None:
-        """Note `amount` more effects."""
-        if not self._seen:
-            self._first, self._first_cpu = time.perf_counter(), time.process_time()
-            self._wanted -= amount
-            self._seen = amount
-            return
-        self._seen += amount
-        self._wanted -= amount
-        if self._wanted <= 0 and not self.done.is_set():
-            took = time.perf_counter() - self._first
-            cpu = time.process_time() - self._first_cpu
-            self.speed = Speed(self._seen / took, cpu / self._seen * 1e6)
-            self.done.set()
-
-    async def wait(self) -> Speed:
-        """Return the speed once all effects are there."""
-        async with asyncio.timeout(_LIMIT_S):
-            await self.done.wait()
-        return self.speed
-
-
 class _Sink(SpanExporter):
     """Spans are made, batched and handed over, then dropped: the cost without a backend."""
 
@@ -119,34 +80,44 @@ class _Sink(SpanExporter):
 
 @dataclass(frozen=True)
 class Bench:
-    """One broker, one database, one topic full of events."""
+    """One broker, one database, and two topics full of events.
+
+    Each way reads a topic to its end, the slow ones a short one: who fetches ahead of its work
+    would otherwise be charged for what it never got to.
+    """
 
     servers: str
     url: str
     topic: str
     db: Database
-    events: int
+
+    @property
+    def short_topic(self) -> str:
+        """The topic with fewer events."""
+        return f"{self.topic}.short"
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, stack: Stack, *, events: int) -> AsyncIterator[Bench]:
-        """Make the database and fill the topic."""
+    async def open(cls, stack: Stack, *, events: int, few: int) -> AsyncIterator[Bench]:
+        """Make the database and fill the topics."""
         name = f"bench_{new_id().replace('-', '')}"
         url = urlunsplit(urlsplit(stack.database_admin_url)._replace(path=f"/{name}"))
         await _execute(stack.database_admin_url, f'CREATE DATABASE "{name}"')
         await _execute(url, f"CREATE SCHEMA {_SCHEMA}")
-        topic = Topic(name=name, partitions=_PARTITIONS, retention_s=3600)
-        await KafkaBroker(stack.kafka).ensure_topics([topic])
         async with Database.open(url, schema=_SCHEMA, size_max=8) as db:
             await migrate(db, [KIT])
             async with db.acquire() as conn:
                 await conn.execute("CREATE TABLE effects (event_id text, body text)")
-            bench = cls(stack.kafka, url, name, db, events)
-            await bench.fill(events)
+            bench = cls(stack.kafka, url, name, db)
+            await bench.fill(bench.topic, events)
+            await bench.fill(bench.short_topic, few)
+            await bench.fill(f"{name}.relay", 0)
             yield bench
 
-    async def fill(self, count: int) -> None:
-        """Send events as CloudEvents."""
+    async def fill(self, topic: str, count: int) -> None:
+        """Make the topic and send it events as CloudEvents."""
+        made = Topic(name=topic, partitions=_PARTITIONS, retention_s=3600)
+        await KafkaBroker(self.servers).ensure_topics([made])
         records = [
             encode(
                 CloudEvent(
@@ -154,7 +125,7 @@ class Bench:
                     time=datetime.now(UTC),
                     data={"name": f"k{number % 500}", "body": "x" * (_BODY_BYTES - 30)},
                 ),
-                topic=self.topic,
+                topic=topic,
             )
             for number in range(count)
         ]  # fmt: skip
@@ -177,7 +148,7 @@ async def bare(bench: Bench, count: int) -> Speed:
     """Consume with aiokafka alone: auto-commit, one insert per message."""
     conn, finish = await bench.connect(), Finish(count)
     consumer = AIOKafkaConsumer(
-        bench.topic, bootstrap_servers=bench.servers, group_id=new_id(),
+        bench.short_topic, bootstrap_servers=bench.servers, group_id=new_id(),
         auto_offset_reset="earliest",
     )  # fmt: skip
     async with consumer:
@@ -196,7 +167,7 @@ async def faststream(bench: Bench, count: int) -> Speed:
     conn, finish = await bench.connect(), Finish(count)
     broker = FastStreamBroker(bench.servers, logger=None)
 
-    @broker.subscriber(bench.topic, group_id=new_id(), auto_offset_reset="earliest")
+    @broker.subscriber(bench.short_topic, group_id=new_id(), auto_offset_reset="earliest")
     async def handle(body: dict[str, Any]) -> None:
         if not finish.done.is_set():
             await conn.execute(_INSERT, body["name"], body["body"])
@@ -226,7 +197,7 @@ async def ours(bench: Bench, count: int, *, batch: bool) -> Speed:
     runner = ConsumerRunner(
         bootstrap_servers=bench.servers,
         group=f"bench.{new_id()}",
-        topics=[bench.topic],
+        topics=[bench.topic if batch else bench.short_topic],
         db=bench.db,
         handlers={} if batch else {Measured.TYPE: one},
         batch_handlers={Measured.TYPE: many} if batch else {},
@@ -242,7 +213,7 @@ async def relay(bench: Bench, count: int) -> Speed:
     async with bench.db.begin() as conn:
         for number in range(count):
             event = Measured(name=f"k{number % 500}", body="x" * (_BODY_BYTES - 30))
-            await outbox.add(conn, event, topic=bench.topic)
+            await outbox.add(conn, event, topic=f"{bench.topic}.relay")
     async with KafkaProducer.open(bench.servers, client_id="bench") as producer:
         drained = OutboxRelay(bench.db, producer)
         started, cpu, sent = time.perf_counter(), time.process_time(), 0
@@ -292,7 +263,7 @@ async def idle_latency(bench: Bench, count: int, *, poison: bool = False) -> lis
     ):
         for number in range(count + 10):
             committed = await put(f"k{number}", *([_POISON] if poison else []), good)
-            async with asyncio.timeout(_LIMIT_S):
+            async with asyncio.timeout(LIMIT_S):
                 took.append((await arrived.get() - committed) * 1000)
             await asyncio.sleep(0.01)
     return took[10:]
@@ -348,7 +319,7 @@ def measure(stack: Stack, *, events: int) -> Report:
 
 
 async def _measure(stack: Stack, *, events: int) -> Report:
-    few = max(300, events // 20)
+    few = max(300, events // 10)
     report = Report("Messaging: our relay and runner beside bare aiokafka and FastStream")
     report.circumstances = machine() | {
         "events": events, "events per message": few, "body_bytes": _BODY_BYTES,
@@ -356,7 +327,7 @@ async def _measure(stack: Stack, *, events: int) -> Report:
         "telemetry of ours": "every span recorded and batched, then dropped; metrics aggregated",
     }  # fmt: skip
     rounds: dict[str, list[Speed]] = {}
-    async with Bench.open(stack, events=events) as bench:
+    async with Bench.open(stack, events=events, few=few) as bench:
         ways: dict[str, Callable[[], Awaitable[Speed]]] = {
             "bare": lambda: bare(bench, few),
             "faststream": lambda: faststream(bench, few),
@@ -370,7 +341,7 @@ async def _measure(stack: Stack, *, events: int) -> Report:
         idle = await idle_latency(bench, 200)
         behind = await idle_latency(bench, 200, poison=True)
         direct = await bare_latency(bench, 200)
-    plain, other, single, batch, drained = (_median(rounds[name]) for name in ways)
+    plain, other, single, batch, drained = (median(rounds[name]) for name in ways)
     for name, speed in (("per message", single), ("per batch", batch)):
         for baseline, other_speed in (("bare aiokafka", plain), ("FastStream", other)):
             rate, cpu = other_speed.events_per_s, other_speed.cpu_us_per_event
@@ -390,7 +361,3 @@ async def _measure(stack: Stack, *, events: int) -> Report:
         row = Row(f"the same behind poison, {name}", "ms", behind_ms, ours_ms, "without poison")
         report.rows.append(row)
     return report
-
-
-def _median(speeds: Sequence[Speed]) -> Speed:
-    return sorted(speeds, key=lambda speed: speed.events_per_s)[len(speeds) // 2]
