@@ -78,3 +78,22 @@ def test_what_is_no_result_is_refused_in_one_line(song: Path, tmp_path: Path) ->
     assert "no result" in done.stderr
     assert done.stderr.count("\n") == 1
     assert tonearm("verify", str(song), str(tmp_path / "absent.json")).returncode == 1
+
+
+def test_findings_come_first_and_a_long_list_is_cut(result: Path) -> None:
+    document = json.loads(result.read_text())
+    old, new = (result.with_name(name) for name in ("old.json", "new.json"))
+    curve = [{"at_s": float(k), "bpm": 120.0 + k} for k in range(60)]
+    document["result"]["rhythm"]["tempo_curve"] = curve
+    old.write_text(json.dumps(document))
+    document["result"]["rhythm"]["tempo_curve"] = [{**point, "bpm": 99.0} for point in curve]
+    document["result"]["waveform"]["levels"] = []
+    document["result"]["loudness"]["integrated_lufs"] *= 1.0001
+    new.write_text(json.dumps(document))
+    done = tonearm("diff", str(old), str(new))
+    assert done.returncode == 1
+    assert done.stdout.index("loudness.integrated_lufs") < done.stdout.index("rhythm.tempo_curve.0")
+    assert "22 more; --all shows them." in done.stderr
+    assert "rhythm.tempo_curve.59.bpm" in tonearm("diff", str(old), str(new), "--all").stdout
+    close = tonearm("diff", str(old), str(new), "--tolerance", "0.001").stdout
+    assert "loudness.integrated_lufs" not in close

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from tonearm_analysis.engine.compare import Difference
 
 Recording = Annotated[Path, typer.Argument(help="The recording.", metavar="FILE")]
-Result = Annotated[Path, typer.Argument(help="Its result, as `analyze --json` prints it.")]
-Old = Annotated[Path, typer.Argument(help="The earlier result.")]
-New = Annotated[Path, typer.Argument(help="The later result.")]
+Result = Annotated[
+    Path, typer.Argument(help="Its result, as `analyze --json` prints it.", metavar="RESULT")
+]
+Old = Annotated[Path, typer.Argument(help="The earlier result.", metavar="OLD")]
+New = Annotated[Path, typer.Argument(help="The later result.", metavar="NEW")]
+All = Annotated[bool, typer.Option("--all", help="Show every difference, not the first few.")]
+Tolerance = Annotated[
+    float,
+    typer.Option(min=0, help="Numbers that differ by no more than this share are equal."),
+]
+
+SHOWN_MAX = 40
 
 
-def verify(file: Recording, result: Result, as_json: Json = False) -> None:
+def verify(file: Recording, result: Result, show_all: All = False, as_json: Json = False) -> None:
     """Analyse FILE again and compare with RESULT; exits with 1 where they differ."""
     from tonearm_analysis.engine import EngineError
     from tonearm_analysis.engine.compare import verify as verify_result
@@ -41,7 +50,7 @@ def verify(file: Recording, result: Result, as_json: Json = False) -> None:
         "same_engine": found.same_engine,
         "differences": [asdict(difference) for difference in found.differences],
     }
-    output.result(document, None if found.holds else _table(found.differences))
+    _show(output, document, found.differences, show_all=show_all)
     if found.holds:
         output.note("The result holds: every value is the same.")
         return
@@ -52,15 +61,21 @@ def verify(file: Recording, result: Result, as_json: Json = False) -> None:
     raise typer.Exit(EXIT_FAILURE)
 
 
-def diff(old: Old, new: New, as_json: Json = False) -> None:
+def diff(
+    old: Old,
+    new: New,
+    tolerance: Tolerance = 0.0,
+    show_all: All = False,
+    as_json: Json = False,
+) -> None:
     """Show what changed between two results; exits with 1 where they differ."""
     from tonearm_analysis.engine.compare import differences
     from tonearm_cli.errors import EXIT_FAILURE
 
     output = Output(as_json=as_json)
-    found = differences(_read(old), _read(new))
+    found = differences(_read(old), _read(new), tolerance=tolerance)
     document = {"differences": [asdict(difference) for difference in found]}
-    output.result(document, _table(found) if found else None)
+    _show(output, document, found, show_all=show_all)
     if not found:
         output.note("No difference.")
         return
@@ -84,10 +99,31 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
+def _show(
+    output: Output, document: dict[str, Any], found: Sequence[Difference], *, show_all: bool
+) -> None:
+    """Print the differences, those of findings before those of evidence and inside of lists."""
+    ordered = sorted(found, key=lambda difference: _detail(difference.path))
+    shown = ordered if show_all else ordered[:SHOWN_MAX]
+    output.result(document, _table(shown) if shown else None)
+    if len(shown) < len(ordered):
+        output.note(f"{len(ordered) - len(shown)} more; --all shows them.")
+
+
+def _detail(path: str) -> int:
+    parts = path.split(".")
+    return sum(part.isdigit() for part in parts) + ("evidence" in parts)
+
+
 def _table(found: Sequence[Difference]) -> Table:
     from rich.table import Table
 
-    table = Table("where", "old", "new", "", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    # A place that is cut short names nothing.
+    longest = max((len(difference.path) for difference in found), default=0)
+    table.add_column("where", no_wrap=True, min_width=longest)
+    for name in ("old", "new", ""):
+        table.add_column(name, overflow="fold")
     for difference in found:
         cells = (difference.path, str(difference.old), str(difference.new), difference.note)
         table.add_row(*cells)
