@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -105,23 +106,44 @@ def test_the_same_bytes_give_the_same_json_in_another_thread(
     assert found == [result.canonical_json()] * 2
 
 
-@pytest.mark.parametrize("threads", ["1", "2", "7"])
-def test_the_same_bytes_give_the_same_json_on_any_number_of_threads(
-    song: Path, result: AnalysisResult, threads: str
+@pytest.mark.parametrize("profile", ["full", "fast"])
+def test_the_same_bytes_give_the_same_json_in_processes_side_by_side_on_any_number_of_threads(
+    song: Path, profile: str
 ) -> None:
+    expected = analyze_whole(song, parameters=Parameters.from_dict({"profile": profile}))
     program = (
-        "import sys; from pathlib import Path; from tonearm_analysis.engine import analyze_whole;"
-        "sys.stdout.write(analyze_whole(Path(sys.argv[1])).canonical_json())"
+        "import sys; from pathlib import Path\n"
+        "from tonearm_analysis.engine import Parameters, analyze_whole\n"
+        "parameters = Parameters.from_dict({'profile': sys.argv[2]})\n"
+        "for _ in range(2):\n"
+        "    print(analyze_whole(Path(sys.argv[1]), parameters=parameters).canonical_json())"
     )
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    found = subprocess.run(
-        [sys.executable, "-c", program, str(song)],
-        env=dict.fromkeys(names, threads),
-        capture_output=True,
-        text=True,
-        check=True,
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(song), profile],
+            env=dict.fromkeys(names, threads),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for threads in ("1", "2", "4", "7")
+    ]
+    for process in running:
+        told, _ = process.communicate(timeout=120)
+        assert told.splitlines() == [expected.canonical_json()] * 2
+
+
+def test_the_id_is_the_hash_of_samples_version_and_parameters(write: Write, music: Signal) -> None:
+    samples = music[:8000].astype(np.float32)
+    found = analyze_whole(write(samples, "a.wav"), parameters=FAST)
+    pcm = hashlib.sha256(b"tonearm-pcm-1 44100 2\n" + samples.astype("<f4").tobytes()).hexdigest()
+    name = (
+        f'{{"engine_version":"{ENGINE_VERSION}",'
+        '"parameters":{"profile":"fast","tempo_range_bpm":null},'
+        f'"pcm_sha256":"{pcm}"}}'
     )
-    assert found.stdout == result.canonical_json()
+    assert found.pcm_sha256 == pcm
+    assert found.result_id == hashlib.sha256(name.encode()).hexdigest()
 
 
 def test_lossless_containers_of_the_same_samples_share_their_identity(
