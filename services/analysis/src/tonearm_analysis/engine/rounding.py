@@ -40,7 +40,8 @@ def rounded(value: Any, *, name: str = "") -> Any:
     if isinstance(value, dict):
         return {key: rounded(item, name=_unit_name(key, name)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [rounded(item, name=name) for item in value]
+        # Most items are whole numbers, of the waveform: they need no call each.
+        return [item if type(item) is int else rounded(item, name=name) for item in value]
     return value
 
 
