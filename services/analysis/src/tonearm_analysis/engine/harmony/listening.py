@@ -109,7 +109,9 @@ class HarmonyListener:
             self._read()
         names = [field.name for field in fields(HeardHarmony)][:-1]
         columns: dict[str, Any] = {
-            name: np.concatenate([part[name] for part in self._parts]) for name in names
+            # Let go of as it is joined: hours of it would else be there twice.
+            name: np.concatenate([part.pop(name) for part in self._parts])
+            for name in names
         }
         return HeardHarmony(**columns, duration_s=self._n_samples / SAMPLE_RATE_HZ)
 
