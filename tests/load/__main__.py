@@ -42,11 +42,11 @@ class Scenario:
 _ALL = ("peer", "notify", "notify-kafka")
 SCENARIOS = {
     "idle": Scenario(10_000),
-    "fan-1000": Scenario(1_000, messages=200, servers=_ALL),
-    "fan-5000": Scenario(5_000, messages=60),
-    "fan-10000": Scenario(9_900, messages=30),
-    "burst": Scenario(1_000, messages=300, rate=300.0),
-    "channels": Scenario(5_000, channels=1_000, messages=1_500, rate=150.0, servers=_ALL),
+    "fan-1000": Scenario(1_000, messages=100, servers=_ALL),
+    "fan-5000": Scenario(5_000, messages=40),
+    "fan-10000": Scenario(9_900, messages=20),
+    "burst": Scenario(1_000, messages=300, rate=1_000.0),
+    "channels": Scenario(5_000, channels=1_000, messages=1_000, rate=150.0, servers=_ALL),
 }
 DRAIN = "drain"
 
@@ -97,6 +97,7 @@ async def run(names: list[str], *, rounds: int, pin: bool) -> list[dict[str, Any
                     about: dict[str, Any] = {
                         "scenario": f"{name}, a core each" if pin else name,
                         "server": kind,
+                        "turn": turn,
                         "threads": server.threads,
                         **report.machine(),
                     }
@@ -120,7 +121,7 @@ def main() -> None:
     """Build the Go programs, run, add to the results, print and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("scenarios", nargs="*", help=f"of {', '.join([*SCENARIOS, DRAIN])}")
-    parser.add_argument("--rounds", type=int, default=3, help="runs against each server")
+    parser.add_argument("--rounds", type=int, default=5, help="runs against each server")
     parser.add_argument("--pin", action="store_true", help="server and client on a core each")
     parser.add_argument("--json", type=Path, default=BUILT / "results.json", help="raw results")
     parser.add_argument("--report", type=Path, help="document whose tables are written anew")

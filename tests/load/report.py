@@ -1,4 +1,9 @@
-"""What the load measured, as tables: medians over the rounds, beside the peer of the same run."""
+"""What the load measured, as tables: medians over the rounds, beside the peer of the same round.
+
+Ratios are taken in every round, between servers that ran right after each other, and their
+median is told with the lowest and the highest: on a machine that others use, too, absolute
+figures move from minute to minute. The server's own processor time moves least.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +56,9 @@ def merge(
 def tables(results: Sequence[dict[str, Any]]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| scenario | server | rounds | messages/s | ratio | p50 ms | p99 ms "
-        "| µs of processor per message (in the kernel) | kB per socket |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| scenario | server | rounds | messages/s | ratio (lowest to highest) | p50 ms | p99 ms "
+        "| processor, µs per message (in the kernel) | ratio of it | kB per socket |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     loads = [result for result in results if "server" in result]
     for name in dict.fromkeys(result["scenario"] for result in loads):
@@ -70,34 +75,45 @@ def tables(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _rows(results: Sequence[dict[str, Any]]) -> list[str]:
-    rows, baseline = [], 0.0
+    rows = []
+    baseline = {each["turn"]: each for each in results if each["server"] == "peer"}
     for kind in _NAMES:
         mine = [result for result in results if result["server"] == kind]
         if not mine:
             continue
-        middle = {
-            key: median(result[key] for result in mine)
-            for key, value in mine[0].items()
-            if isinstance(value, int | float)
-        }
-        speed = middle["messages_per_s"]
-        baseline = baseline or speed
-        is_idle = not middle["wanted"]
-        figures = (
-            ["", "", "", "", ""]
-            if is_idle
-            else [
-                f"{speed:,.0f}",
-                f"{speed / baseline:.2f}",
-                f"{middle['p50_ms']:.1f}",
-                f"{middle['p99_ms']:.1f}",
-                f"{middle['processor_us_per_message']:.1f} ({middle['kernel_share']:.0%})",
-            ]
-        )
-        name = mine[0]["scenario"]
-        cells = [name, _NAMES[kind], str(len(mine)), *figures]
-        rows.append(f"| {' | '.join(cells)} | {middle['memory_kb_per_connection']:.1f} |")
+        figures = [""] * 6 if not mine[0]["wanted"] else _figures(mine, baseline)
+        memory = median(each["memory_kb_per_connection"] for each in mine)
+        cells = [mine[0]["scenario"], _NAMES[kind], str(len(mine)), *figures, f"{memory:.1f}"]
+        rows.append(f"| {' | '.join(cells)} |")
     return rows
+
+
+def _figures(mine: Sequence[dict[str, Any]], baseline: dict[int, dict[str, Any]]) -> list[str]:
+    middle = {
+        key: median(each[key] for each in mine)
+        for key in (
+            "messages_per_s",
+            "p50_ms",
+            "p99_ms",
+            "processor_us_per_message",
+            "kernel_share",
+        )
+    }
+    return [
+        f"{middle['messages_per_s']:,.0f}",
+        _ratio(mine, baseline, "messages_per_s"),
+        f"{middle['p50_ms']:.1f}",
+        f"{middle['p99_ms']:.1f}",
+        f"{middle['processor_us_per_message']:.1f} ({middle['kernel_share']:.0%})",
+        _ratio(mine, baseline, "processor_us_per_message"),
+    ]
+
+
+def _ratio(mine: Sequence[dict[str, Any]], baseline: dict[int, dict[str, Any]], key: str) -> str:
+    ratios = [each[key] / baseline[each["turn"]][key] for each in mine if each["turn"] in baseline]
+    if not ratios or mine[0]["server"] == "peer":
+        return ""
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _circumstances(results: Sequence[dict[str, Any]]) -> list[str]:

@@ -125,17 +125,19 @@ class WebSocketServer:
         """Tell every client to reconnect, spread so that the others can take them.
 
         The rate is the stated one, unless so many are here that the window would not do. Time
-        lost to a stall is not made up for by a burst.
+        lost to a stall is not made up for, but for moments, and these are taken off the rate: no
+        second holds more than was stated.
         """
         options = self._options
         leaving = list(self._open)
         log.info("draining sockets", sockets=len(leaving), closes_per_s=options.drain_closes_per_s)
         due_s = self.now_s()
         end_s = due_s + options.drain_window_s_max
+        closes_per_s = options.drain_closes_per_s * (1 - _CATCH_UP_S)
         for number, connection in enumerate(leaving):
             now_s = self.now_s()
             left = len(leaving) - number
-            rate = max(options.drain_closes_per_s, left / max(0.1, end_s - now_s))
+            rate = max(closes_per_s, left / max(0.1, end_s - now_s))
             due_s = max(due_s, now_s - _CATCH_UP_S) + 1 / rate
             if due_s > now_s:
                 await asyncio.sleep(due_s - now_s)
