@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from tonearm_contracts.analysis_result import AnalysisResult
 
 Files = Annotated[list[Path], typer.Argument(help="Audio files.", metavar="FILE...")]
-Profile = Annotated[Literal["full", "fast"], typer.Option("--profile", help="How much to compute.")]
+Profile = Annotated[
+    Literal["full", "fast"],
+    typer.Option(
+        "--profile",
+        help="`fast` hears beats with one network, not three, and samples the spectrum.",
+    ),
+]
 
 
 def analyze(files: Files, profile: Profile = "full", as_json: Json = False) -> None:

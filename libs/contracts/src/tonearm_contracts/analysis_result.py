@@ -194,6 +194,7 @@ class Spectral(_Part):
     frame_length: int
     hop_length: int
     frames: int
+    """How many were measured: all in profile `full`, about a quarter in `fast`."""
     centroid_hz: Stats
     bandwidth_hz: Stats
     rolloff_hz: Stats

@@ -16,10 +16,12 @@ from tonearm_analysis.engine.spectral import SpectralCollector
 Signal = NDArray[np.floating]
 
 
-def measure(samples: Signal, *, rate_hz: int = 22_050, block: int = 65_536) -> dict[str, Any]:
+def measure(
+    samples: Signal, *, rate_hz: int = 22_050, block: int = 65_536, pace: int = 1
+) -> dict[str, Any]:
     """Return the stage's answer for mono samples, or samples of shape (n, channels)."""
     frames = samples.astype(np.float32).reshape(len(samples), -1)
-    collector = SpectralCollector(sample_rate_hz=rate_hz)
+    collector = SpectralCollector(sample_rate_hz=rate_hz, pace=pace)
     maker = BlockMaker(sample_rate_hz=rate_hz, channels=frames.shape[1])
     for start in range(0, len(frames), block):
         collector.feed(maker.make(np.ascontiguousarray(frames[start : start + block])))
@@ -157,3 +159,15 @@ def test_energy_ranks_loud_fast_bright_over_soft_slow_dark(music: Signal) -> Non
     energies = [measure(signal, rate_hz=44_100)["energy"] for signal in (pad, music, rapid)]
     assert energies == sorted(energies)
     assert all(0 <= energy <= 1 for energy in energies)
+
+
+@pytest.mark.parametrize("block", [65_536, 4096])
+def test_one_stretch_of_four_tells_nearly_the_same(low: Signal, block: int) -> None:
+    long = np.tile(low, 5)
+    whole, sampled = measure(long), measure(long, pace=4, block=block)
+    assert sampled["frames"] == pytest.approx(whole["frames"] / 4, rel=0.06)
+    for name in ("centroid_hz", "bandwidth_hz", "rolloff_hz", "rms", "flux", "zero_crossing_rate"):
+        assert sampled[name]["mean"] == pytest.approx(whole[name]["mean"], rel=0.1)
+    assert sampled["energy"] == pytest.approx(whole["energy"], abs=0.05)
+    for some, every in zip(sampled["band_energies"], whole["band_energies"], strict=True):
+        assert some["share"]["mean"] == pytest.approx(every["share"]["mean"], abs=0.05)
