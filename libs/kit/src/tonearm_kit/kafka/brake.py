@@ -26,6 +26,7 @@ class Brake:
         self._window: deque[bool] = deque(maxlen=settings.window_messages)
         self._tripped_until_s: float | None = None
         self._probe = asyncio.Lock()
+        self._is_probing = False
 
     @property
     def tripped(self) -> bool:
@@ -38,9 +39,12 @@ class Brake:
         return sum(self._window) / len(self._window) if self._window else 0.0
 
     def good(self) -> None:
-        """Count a message that is settled without being dead; releases a tripped brake."""
+        """Count a message that is settled without being dead; a probe releases the brake.
+
+        Others were under way when the brake came on and say nothing about what it waits for.
+        """
         self._window.append(False)
-        if self.tripped:
+        if self.tripped and self._is_probing:
             log.warning("the brake is released", group=self._group)
             self._tripped_until_s = None
             self._window.clear()
@@ -68,6 +72,7 @@ class Brake:
         return True
 
     def _hold_again(self) -> None:
+        self._is_probing = False
         self._tripped_until_s = self._clock.monotonic_s() + self._settings.hold_s
 
     async def hold(self) -> None:
@@ -81,5 +86,6 @@ class Brake:
                     # This caller probes; should it fail, `poison` sets a new time. The others
                     # behind the lock wait for that time or for the release.
                     self._hold_again()
+                    self._is_probing = True
                     return
                 await asyncio.sleep(min(left_s, 0.5))

@@ -12,7 +12,7 @@ from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.inbox import Inbox
 from tonearm_kit.kafka.context import handling
-from tonearm_kit.kafka.failures import DATABASE_TROUBLE, Verdict, verdict
+from tonearm_kit.kafka.failures import DATABASE_TROUBLE, Failed, Verdict, verdict
 from tonearm_kit.logs import get_logger
 
 Handler = Callable[[Connection, CloudEvent], Awaitable[None]]
@@ -31,14 +31,6 @@ _OURS = (asyncpg.QueryCanceledError,)
 """Outside of a handler this is trouble of the database, not of the event."""
 
 log = get_logger(__name__)
-
-
-class Failed(Exception):
-    """An effect was not applied; nothing of it is in the database."""
-
-    def __init__(self, cause: BaseException, kind: Verdict) -> None:
-        super().__init__(repr(cause))
-        self.cause, self.kind = cause, kind
 
 
 class _HandlerFailed(Exception):
@@ -92,7 +84,7 @@ class Effects:
                 if is_first:
                     await self._handle(conn, [event])
         except _TROUBLE as error:
-            raise await self._failed(error) from error
+            raise (failed := await self._failed(error)) from failed.cause
         return is_first
 
     async def apply_batch(self, events: Sequence[CloudEvent]) -> int:
@@ -102,7 +94,7 @@ class Effects:
                 fresh = await self._fresh(conn, events)
                 await self._handle(conn, fresh)
         except _TROUBLE as error:
-            raise await self._failed(error) from error
+            raise (failed := await self._failed(error)) from failed.cause
         return len(fresh)
 
     @property

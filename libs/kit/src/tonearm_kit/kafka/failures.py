@@ -52,6 +52,14 @@ class Verdict(StrEnum):
     """To the dead-letter topic at once."""
 
 
+class Failed(Exception):
+    """An effect was not applied; nothing of it is in the database."""
+
+    def __init__(self, cause: BaseException, kind: Verdict) -> None:
+        super().__init__(repr(cause))
+        self.cause, self.kind = cause, kind
+
+
 DATABASE_TROUBLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,

@@ -26,7 +26,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from tonearm_kit import semconv, telemetry
-from tonearm_kit.kafka.failures import class_name
+from tonearm_kit.kafka.failures import Failed, class_name
 
 SYSTEM: Final = "kafka"
 LINKS_MAX: Final = 128
@@ -112,6 +112,8 @@ class _Operation(AbstractContextManager[trace.Span]):
         traceback: TracebackType | None,
     ) -> None:
         metric = self._metric
+        if isinstance(error, Failed):
+            error = error.cause  # what went wrong, not that something did
         if error is not None:
             metric = {**metric, semconv.ERROR_TYPE: class_name(error)}
         if self._span is not None:

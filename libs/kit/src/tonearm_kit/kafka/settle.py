@@ -17,8 +17,8 @@ from tonearm_kit.clock import Clock
 from tonearm_kit.kafka import measure, retries
 from tonearm_kit.kafka.brake import Brake
 from tonearm_kit.kafka.claims import ClaimStore, resolve
-from tonearm_kit.kafka.effects import Effects, Failed
-from tonearm_kit.kafka.failures import Poison, Verdict, reason_of, stack_hash, verdict
+from tonearm_kit.kafka.effects import Effects
+from tonearm_kit.kafka.failures import Failed, Poison, Verdict, reason_of, stack_hash, verdict
 from tonearm_kit.kafka.headers import continued, decode_record, span_context
 from tonearm_kit.kafka.lanes import Turnstile, lane_of
 from tonearm_kit.kafka.measure import Measures

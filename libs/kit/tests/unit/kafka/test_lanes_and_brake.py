@@ -114,3 +114,18 @@ async def test_after_the_hold_one_message_decides(fixed_clock: FixedClock, good:
     else:
         assert watched.poison()
     assert watched.tripped is not good
+
+
+async def test_what_was_under_way_when_the_brake_came_on_does_not_release_it(
+    fixed_clock: FixedClock,
+) -> None:
+    watched = brake(fixed_clock)
+    while not watched.poison():
+        continue
+    watched.good()
+    assert watched.tripped
+    fixed_clock.advance(31)
+    await watched.hold()
+    assert watched.poison()  # the probe
+    watched.good()
+    assert watched.tripped

@@ -182,7 +182,7 @@ async def test_outcomes_are_counted_and_nothing_retired_is_emitted(recorded: Rec
     assert points["tonearm.messaging.brake"][0][1] == 0
     assert set(points) <= set(PINNED_METRICS)
     failed = [span for span in recorded.spans("process t") if not span.status.is_ok]
-    assert (failed[0].attributes or {})["error.type"] == "tonearm_kit.kafka.effects.Failed"
+    assert (failed[0].attributes or {})["error.type"] == "tonearm_kit.kafka.failures.Poison"
     for span in recorded.spans("process t"):
         assert not RETIRED & set(span.attributes or {})
 
