@@ -77,17 +77,17 @@ def lead_table(lead: dict[str, Any], best: dict[str, Any]) -> list[str]:
     return table(head, rows)
 
 
-def meter_table(groups: dict[str, dict[str, Any]]) -> list[str]:
-    """One row a meter and metric, one column an analyser."""
+def group_table(title: str, groups: dict[str, dict[str, Any]]) -> list[str]:
+    """One row a meter (or soundfont) and metric, one column an analyser."""
     names, own = list(groups), next(iter(groups.values()))
     rows = []
-    for meter, counts in own.items():
+    for group, counts in own.items():
         for metric in GROUP_METRICS:
-            found = [groups[n].get(meter, {}).get(metric) for n in names]
-            if meter and any(value is not None for value in found):
+            found = [groups[n].get(group, {}).get(metric) for n in names]
+            if group and any(value is not None for value in found):
                 cells = ["-" if value is None else f"{value:.3f}" for value in found]
-                rows.append([meter, str(counts["clips"]), TITLES[metric], *cells])
-    return table(["meter", "clips", "", *names], rows)
+                rows.append([group, str(counts["clips"]), TITLES[metric], *cells])
+    return table([title, "clips", "", *names], rows)
 
 
 def style_table(groups: dict[str, dict[str, Any]]) -> list[str]:
@@ -148,9 +148,11 @@ def section(name: str, figures: dict[str, Any], diagram: str) -> list[str]:
         "",
     ]
     lines += lead_table(figures["lead"], analysers[us]["best"])
-    meters, styles = figures["groups"]["meter"], figures["groups"]["style"]
-    if len(next(iter(meters.values()))) > 1:
-        lines += ["By meter:", "", *meter_table(meters)]
+    for title in ("meter", "soundfont"):
+        groups = figures["groups"][title]
+        if len(next(iter(groups.values()))) > 1:
+            lines += [f"By {title}:", "", *group_table(title, groups)]
+    styles = figures["groups"]["style"]
     if len(next(iter(styles.values()))) > 1:
         lines += ["Tempo Acc1 / Acc2 by style:", "", *style_table(styles)]
     if figures["key_errors"]:
