@@ -5,7 +5,7 @@
 Prints, for every soundfont of a development and one of a test split, the greatest correlation at
 any lag between a program (or drum key) of one and a program (the same key) of the other.  Equal
 samples come out near 1.  TimGM6mb and sf_GMbank do (drum keys 1.0, pianos .99), and therefore
-TimGM6mb is no longer played in the development split and its clips are left out of every fit;
+TimGM6mb is no longer played in the development split and its clips are left out of fits;
 FluidR3_GM and MuseScore_General stay below .9 against both soundfonts of the test split.
 """
 
