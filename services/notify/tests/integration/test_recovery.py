@@ -20,11 +20,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 class Follower(SubscriptionEventHandler):  # type: ignore[misc]
     """One client on one channel; remembers ids and how often it recovered."""
 
-    def __init__(self, address: str, token: str, channel: str) -> None:
+    def __init__(
+        self, address: str, token: str, channel: str, *, is_protobuf: bool = False
+    ) -> None:
         self.ids: list[str] = []
         self.recoveries: list[bool] = []
         self._changed = asyncio.Condition()
-        self.client = Client(address, token=token, max_reconnect_delay=1.0)
+        self.client = Client(
+            address, token=token, max_reconnect_delay=1.0, use_protobuf=is_protobuf
+        )
         self.subscription = self.client.new_subscription(channel, self, min_resubscribe_delay=0.1)
 
     async def start(self) -> None:
@@ -33,7 +37,8 @@ class Follower(SubscriptionEventHandler):  # type: ignore[misc]
         await self.subscription.ready(10)
 
     async def on_publication(self, ctx: PublicationContext) -> None:
-        self.ids.append(ctx.pub.data["id"])
+        data = ctx.pub.data
+        self.ids.append((json.loads(data) if isinstance(data, bytes) else data)["id"])
         async with self._changed:
             self._changed.notify_all()
 
@@ -187,9 +192,17 @@ async def test_a_rolling_restart_under_load_loses_nothing(
 
     async with lay_cable([replica.port for replica in replicas]) as cable:
         followers = [
-            (account, Follower(cable.address, tokens.make(account), f"account:#{account}"))
+            (
+                account,
+                Follower(
+                    cable.address,
+                    tokens.make(account),
+                    f"account:#{account}",
+                    is_protobuf=is_protobuf,
+                ),
+            )
             for account in accounts
-            for _ in range(5)
+            for is_protobuf in (False, True, False, True)
         ]
         for _, follower in followers:
             await follower.start()
