@@ -41,10 +41,9 @@ GENERATED: Final = (
     "figure says how an analyser does on synthetic music, not on records. The split shares no "
     "progression (as a loop, whatever its first chord), drum pattern, melody rhythm, instrument, "
     "codec or soundfont with the development split, nor a soundfont whose samples are the same. "
-    "Key and chord weights were fitted on such clips alone. Rhythm weights were fitted on older "
-    "development clips too: some of them were played with TimGM6mb, which has drum and piano "
-    "samples of sf_GMbank (see the table by soundfont), and some on progressions that the test "
-    "split has from another chord on."
+    "The engine's weights were fitted on clips of that development split and of a second generator, "
+    "no clip of which was played with a soundfont related to one of the test split; the second "
+    "generator's progressions were not compared with the test split's."
 )
 
 
