@@ -27,7 +27,7 @@ from tonearm_eval.generator import beatless
 Doubles = npt.NDArray[np.float64]
 
 SAME_TEMPO: Final = 0.04
-READINGS_L2, DOWNBEATS_L2, METER_L2, PULSE_L2 = 1.5, 2.0, 0.1, 1.0
+READINGS_L2, DOWNBEATS_L2, METER_L2, PULSE_L2 = 10.0, 2.0, 0.1, 1.0
 # Styles are dealt into so many hands; chances are checked on the hand that was left out.
 STYLE_HANDS: Final = 5
 BEATLESS_CLIPS: Final = 120
