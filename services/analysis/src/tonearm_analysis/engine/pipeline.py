@@ -15,6 +15,7 @@ from tonearm_analysis.engine.errors import AudioError
 from tonearm_analysis.engine.identity import PcmHash
 from tonearm_analysis.engine.limits import Limits
 from tonearm_analysis.engine.loudness import LoudnessCollector
+from tonearm_analysis.engine.memory import Tidier, give_back
 from tonearm_analysis.engine.music import HarmonyCollector, HeldSignal, RhythmCollector, no_harmony
 from tonearm_analysis.engine.numerics import one_thread
 from tonearm_analysis.engine.parameters import SPECTRAL_PACE, Parameters
@@ -95,6 +96,8 @@ class _Analysis:
         """Complete a stage."""
         run = self._runs[stage]
         value = run.work(lambda: rounded(finish()))
+        if self._tidier.is_long:
+            give_back()
         return StageResult(
             stage=stage,
             index=STAGES.index(stage) + 1,
@@ -106,6 +109,7 @@ class _Analysis:
 
     def _open_collectors(self, format: SourceFormat) -> None:
         rate, channels = format.sample_rate_hz, format.channels
+        self._tidier = Tidier(sample_rate_hz=rate)
         self._waveform = WaveformCollector(sample_rate_hz=rate)
         self._loudness = LoudnessCollector(sample_rate_hz=rate, channels=channels)
         self._spectral = SpectralCollector(
@@ -121,6 +125,7 @@ class _Analysis:
             for samples in self._held.take():
                 self._runs["rhythm"].work(partial(self._hear_rhythm, samples))
                 self._runs["harmony"].work(partial(self._hear_harmony, samples))
+        self._tidier.heard(len(block.frames))
 
     def _hear_rhythm(self, *blocks: Floats) -> RhythmCollector:
         if self._rhythm is None:

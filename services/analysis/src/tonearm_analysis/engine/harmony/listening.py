@@ -150,7 +150,7 @@ class HarmonyListener:
                 "root": root,
                 "chord_bass": bass,
                 "chords": families.reshape(-1, 12, len(FAMILIES)),
-                "no_chord": tag[:, none],
+                "no_chord": tag[:, none].copy(),  # a view would keep every tag of every frame
                 "tuning": _tuning_vectors(white),
                 "level": bins.max(axis=1),
             }

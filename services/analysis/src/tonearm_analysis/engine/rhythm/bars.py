@@ -23,6 +23,8 @@ Ints = npt.NDArray[np.int64]
 CONTEXT_BEATS: Final = 2
 # What a break in the count costs, nats: a bar too long or too short now and then is music.
 BREAK_NATS: Final = 14.0
+# Sums over harmony begin at a whole number of these, about ten minutes: few of hours at a time.
+SPAN_FRAMES: Final = 6_463
 
 
 class Count(NamedTuple):
@@ -31,6 +33,13 @@ class Count(NamedTuple):
     bar_beats: int
     numbers: Ints
     score: float
+
+
+def _span(when: Doubles, reach_s: float, frames: int) -> tuple[int, int]:
+    """First and last (exclusive) frame of harmony that the beats' surroundings need."""
+    first = int(max(float(when.min()) - reach_s, 0.0) * HARMONY_RATE_HZ)
+    last = int((float(when.max()) + reach_s) * HARMONY_RATE_HZ) + 3
+    return min(first // SPAN_FRAMES * SPAN_FRAMES, frames - 1), min(max(last, 1), frames)
 
 
 def _running(values: npt.NDArray[np.floating]) -> Doubles:
@@ -71,6 +80,8 @@ def evidence(heard: Heard, harmonic: HeardHarmony, times_s: Doubles) -> Doubles:
         strength = pulse.strongest_near(curve, times_s)
         columns.append(np.log(strength / (strength.mean() + 1e-9) + 0.05))
     when, gap = times_s + heard.start_s, float(np.median(np.diff(times_s)))
+    first, last = _span(when, 2 * gap, len(harmonic.level))
+    when = when - first / HARMONY_RATE_HZ
     for values in (
         harmonic.pitch,
         harmonic.root,
@@ -79,12 +90,12 @@ def evidence(heard: Heard, harmonic: HeardHarmony, times_s: Doubles) -> Doubles:
         harmonic.bass,
         harmonic.treble,
     ):
-        running = _running(values)
+        running = _running(values[first:last])
         for beats in (1, 2):
             before = _mean_between(running, when - beats * gap, when)
             columns.append(_change(before, _mean_between(running, when, when + beats * gap)))
     for values in (harmonic.bass, harmonic.treble):
-        running = _running(values.sum(axis=1))
+        running = _running(values[first:last].sum(axis=1))
         after, before = (_mean_between(running, when + k * gap, when + (k + 1) * gap)[:, 0]
                          for k in (0, -1))  # fmt: skip
         columns.append(np.log((after + 0.1) / (before + 0.1)))

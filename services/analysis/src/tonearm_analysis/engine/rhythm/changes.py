@@ -16,6 +16,8 @@ Doubles = npt.NDArray[np.float64]
 
 # Of the mean level, added before a frame's bass is brought to sum one: a rest has no bass.
 REST_SHARE: Final = 0.05
+# Frames compared at a time: hours of them at once would need hundreds of megabytes.
+BLOCK_FRAMES: Final = 4_096
 
 
 def change_curves(heard: Heard, harmonic: HeardHarmony) -> dict[str, Floats]:
@@ -47,5 +49,9 @@ def change_curves(heard: Heard, harmonic: HeardHarmony) -> dict[str, Floats]:
 
 def _moves(rows: npt.NDArray[np.floating]) -> Doubles:
     """Half the sum of what rises and falls from each frame to the next."""
-    flat = rows.reshape(len(rows), -1).astype(np.float64)
-    return np.asarray(np.abs(np.diff(flat, axis=0)).sum(axis=1) / 2, np.float64)
+    flat = rows.reshape(len(rows), -1)
+    moves = np.zeros(len(rows) - 1)
+    for start in range(0, len(moves), BLOCK_FRAMES):
+        some = flat[start : start + BLOCK_FRAMES + 1].astype(np.float64)
+        moves[start : start + BLOCK_FRAMES] = np.abs(np.diff(some, axis=0)).sum(axis=1) / 2
+    return moves
