@@ -14,6 +14,8 @@ from tonearm_cli.feed import Event, Feed
 
 POLL_S = 5.0
 POLL_S_WITHOUT_PUSH = 1.0
+GRACE_S = 2.0
+"""Longest wait for the push of an end that the state shows already."""
 SETTLE_S_MAX = 3.0
 _FINAL = {"completed", "failed"}
 _TYPE = "tonearm.analysis."
@@ -48,7 +50,7 @@ async def _until_final(api: Api, feed: Feed, audio_id: str, *, board: Board) -> 
     board.busy("waiting for the analysis to start")
     wait_s = POLL_S if feed.is_live else POLL_S_WITHOUT_PUSH
     # What was pushed meanwhile comes first: it has the stages, the state has only the end.
-    is_first = True
+    is_first, was_open = True, False
     while True:
         event = await feed.next(audio_id, timeout_s=0.05 if is_first else wait_s)
         if event is not None:
@@ -58,7 +60,11 @@ async def _until_final(api: Api, feed: Feed, audio_id: str, *, board: Board) -> 
             continue
         is_first = False
         audio = await api.call("GET", f"/v1/audio/{audio_id}")
-        if audio["status"] in _FINAL:
+        if audio["status"] not in _FINAL:
+            was_open = True
+        elif was_open and feed.is_live:
+            was_open, wait_s = False, GRACE_S  # the push is on its way, and it has the stages
+        else:
             return "state", audio["status"]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,35 @@ async def test_an_end_before_we_looked_is_in_the_state(tmp_path: Path) -> None:
     ended = await run(Library(looks=0), await feed_of(), tmp_path)
     assert ended["delivered_by"] == "state"
     assert ended["analysis"] is not None
+
+
+async def test_a_push_that_the_state_overtakes_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tonearm_cli.watch.POLL_S", 0.01)
+    feed = await feed_of()
+
+    class Overtaking(Library):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            response = super().__call__(request)
+            if self.looks == -1:  # the first look that sees the end; the push comes after it
+                publication = SimpleNamespace(pub=SimpleNamespace(data=event("completed")))
+                pushes.append(asyncio.ensure_future(feed.on_publication(publication)))
+            return response
+
+    pushes: list[asyncio.Future[None]] = []
+    ended = await run(Overtaking(looks=2), feed, tmp_path)
+    await asyncio.gather(*pushes)
+    assert ended["delivered_by"] == "push"
+
+
+async def test_a_push_that_never_comes_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tonearm_cli.watch.POLL_S", 0.01)
+    monkeypatch.setattr("tonearm_cli.watch.GRACE_S", 0.01)
+    ended = await run(Library(looks=2), await feed_of(), tmp_path)
+    assert ended["delivered_by"] == "state"
 
 
 async def test_without_push_the_state_is_asked_for(
