@@ -187,14 +187,10 @@ async def test_a_network_cut_is_recovered(
         assert all(client.all("recovered"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_restarts_of_two_replicas_under_load_lose_nothing(
-    make_replica: Any, recorder: Any, tokens: Any, run: Run, lay_cable: Any, number: int
-) -> None:
-    replicas = [make_replica(), make_replica()]
-    for replica in replicas:
-        await replica.start()
-    account_id = new_id()
+async def restarted_under_load(
+    replicas: list[Any], recorder: Any, account_id: str, number: int
+) -> list[str]:
+    """End and start each replica while events are published; returns the events' ids."""
     sent: list[str] = []
     done = asyncio.Event()
 
@@ -203,6 +199,23 @@ async def test_restarts_of_two_replicas_under_load_lose_nothing(
             sent.append(await recorder.publish(updated(account_id)))
             await asyncio.sleep(0.02)
 
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(load())
+        for replica in replicas:
+            await replica.stop(number)
+            await replica.start()
+        done.set()
+    return sent
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_restarts_of_two_replicas_under_load_lose_nothing(
+    make_replica: Any, recorder: Any, tokens: Any, run: Run, lay_cable: Any, number: int
+) -> None:
+    replicas = [make_replica(), make_replica()]
+    for replica in replicas:
+        await replica.start()
+    account_id = new_id()
     async with lay_cable([replica.port for replica in replicas]) as cable:
         clients = [
             await run(
@@ -216,12 +229,7 @@ async def test_restarts_of_two_replicas_under_load_lose_nothing(
         ]
         for client in clients:
             await client.until("subscribed")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(load())
-            for replica in replicas:
-                await replica.stop(number)
-                await replica.start()
-            done.set()
+        sent = await restarted_under_load(replicas, recorder, account_id, number)
         for client in clients:
             assert await client.until("id", len(sent)) == sent
             assert len(client.all("connected")) >= 2
@@ -265,14 +273,6 @@ async def test_event_source_survives_restarts_of_two_replicas_under_load(
     replicas = [make_replica(), make_replica()]
     for replica in replicas:
         await replica.start()
-    sent: list[str] = []
-    done = asyncio.Event()
-
-    async def load() -> None:
-        while not done.is_set():
-            sent.append(await recorder.publish(updated("anna")))
-            await asyncio.sleep(0.02)
-
     async with (
         ticket(replicas[0].http_port, tokens.make("anna")) as opened_by,
         lay_cable([replica.http_port for replica in replicas]) as cable,
@@ -281,12 +281,7 @@ async def test_event_source_survives_restarts_of_two_replicas_under_load(
         readers = [await run("events.mjs", address) for _ in range(3)]
         for reader in readers:
             await reader.until("opened")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(load())
-            for replica in replicas:
-                await replica.stop(number)
-                await replica.start()
-            done.set()
+        sent = await restarted_under_load(replicas, recorder, "anna", number)
         for reader in readers:
             assert await reader.until("id", len(sent)) == sent
             assert len(reader.all("opened")) >= 2
