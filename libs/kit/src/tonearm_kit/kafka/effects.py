@@ -11,7 +11,7 @@ import asyncpg
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.inbox import Inbox
-from tonearm_kit.kafka.context import handling
+from tonearm_kit.kafka.context import continuing, handling
 from tonearm_kit.kafka.failures import DATABASE_TROUBLE, Failed, Verdict, verdict
 from tonearm_kit.logs import get_logger
 
@@ -136,7 +136,7 @@ class Effects:
                 await batch_handler(conn, list(group))
                 continue
             for event in group:
-                with handling(event):
+                with handling(event), continuing(event):
                     await self._handlers[event.type](conn, event)
 
     async def _run_job(self, job: JobHandler, event: CloudEvent) -> None:

@@ -7,7 +7,8 @@
 - send T (CLIENT): the relay hands a batch to the broker; linked to the creations, and a child of
   the creation when it carries a single one.
 - poll T (CLIENT), process T (CONSUMER), commit T (CLIENT): the consumer. `process` is linked to
-  the creation, and by default its child for a single message; for a batch it is a root.
+  the creations. It is a child of the first where all are of one trace, as a single message's is;
+  for a batch of several traces it is a root, and each handler continues the trace of its event.
 """
 
 from __future__ import annotations

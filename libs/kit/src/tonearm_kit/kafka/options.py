@@ -85,8 +85,6 @@ class RunnerSettings:
     """Share of turns that a less urgent topic gets while a more urgent one has work."""
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     brake: BrakeSettings = field(default_factory=BrakeSettings)
-    process_span_is_child: bool = True
-    """A single message's span continues the sender's trace; it is linked in any case."""
     client_spans: bool = True
     """Emit `poll` and `commit` spans; metrics are recorded in any case."""
     client_id: str = "tonearm"

@@ -110,7 +110,7 @@ class Settler:
                 "process",
                 record.topic,
                 group=self._group,
-                parent=parent if self._settings.process_span_is_child else None,
+                parent=parent,
                 links=[created] if created is not None else (),
                 attributes=_attributes(record, event),
             ) as span:
@@ -145,6 +145,7 @@ class Settler:
             link for event in events[: measure.LINKS_MAX]
             if (link := span_context(event.traceparent)) is not None
         ]  # fmt: skip
+        parent = continued(wanted[0][0].headers)[1] if _are_one_trace(events) else None
         topic, backoff = records[0].topic, self._backoff()
         while True:
             await self.brake.hold()
@@ -158,6 +159,7 @@ class Settler:
                             "process",
                             topic,
                             group=self._group,
+                            parent=parent,
                             links=links,
                             attributes={
                                 semconv.MESSAGING_DESTINATION_PARTITION_ID: str(
@@ -289,6 +291,10 @@ def _attributes(record: Record, event: CloudEvent) -> dict[str, AttributeValue]:
     if event.correlationid is not None:
         attributes[semconv.MESSAGING_MESSAGE_CONVERSATION_ID] = event.correlationid
     return attributes
+
+
+def _are_one_trace(events: Sequence[CloudEvent]) -> bool:
+    return len({event.traceparent and event.traceparent[3:35] for event in events}) == 1
 
 
 def _traceparent(span: SpanContext) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -24,6 +25,8 @@ from .test_runner import World, running, until
 CREATED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CREATED_TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
 CREATED_SPAN_ID = 0xB7AD6B7169203331
+OTHER = "00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01"
+OTHER_TRACE_ID = 0x1AF7651916CD43DD8448EB211C80319C
 
 PINNED_SPANS = {
     "create": (SpanKind.PRODUCER, "create"),
@@ -141,17 +144,40 @@ async def test_poll_and_commit_are_client_spans_of_their_own(recorded: Recorded)
     assert (poll.attributes or {})["messaging.batch.message_count"] == 1
 
 
-async def test_a_batch_is_one_root_span_with_links(recorded: Recorded) -> None:
-    world = World(partitions=1)
-    for number in range(3):
-        world.put(str(number))
-    async with running(
-        world.runner(handlers={"x": world.effects.add}, batch=True, measures=recorded.measures)
-    ):
-        await until(lambda: sum(world.broker.committed("g").values()) == 3)
+async def settled_as_a_batch(recorded: Recorded, traceparents: list[str | None]) -> list[int]:
+    """Settle an event for each as one batch; return the traces in which the handlers ran."""
+    world, traces = World(partitions=1), list[int]()
+    for number, traceparent in enumerate(traceparents):
+        world.put(str(number), traceparent=traceparent)
+
+    async def handle(conn: object, event: object) -> None:
+        traces.append(trace.get_current_span().get_span_context().trace_id)
+
+    runner = world.runner(handlers={"x": handle}, batch=True, measures=recorded.measures)
+    async with running(runner):
+        await until(lambda: sum(world.broker.committed("g").values()) == len(traceparents))
+    return traces
+
+
+async def test_a_batch_of_several_traces_is_a_root_and_each_event_stays_in_its_own(
+    recorded: Recorded,
+) -> None:
+    traces = await settled_as_a_batch(recorded, [CREATED, OTHER, None])
     (span,) = recorded.spans("process t")
+    assert span.context is not None
     assert span.parent is None
     assert (span.attributes or {})["messaging.batch.message_count"] == 3
+    assert [link.context.trace_id for link in span.links] == [CREATED_TRACE_ID, OTHER_TRACE_ID]
+    assert traces == [CREATED_TRACE_ID, OTHER_TRACE_ID, span.context.trace_id]
+
+
+async def test_a_batch_of_one_trace_continues_it(recorded: Recorded) -> None:
+    traces = await settled_as_a_batch(recorded, [CREATED, CREATED.replace("b7ad", "b7ae")])
+    (span,) = recorded.spans("process t")
+    assert span.parent is not None
+    assert span.parent.trace_id == CREATED_TRACE_ID
+    assert span.parent.span_id == CREATED_SPAN_ID
+    assert traces == [CREATED_TRACE_ID] * 2
 
 
 async def test_outcomes_are_counted_and_nothing_retired_is_emitted(recorded: Recorded) -> None:

@@ -52,9 +52,23 @@ class World:
         self.effects = Effects()
         self.db = FakeDb(self.inbox, self.effects)
 
-    def put(self, event_id: str, *, key: str = "k", kind: str = "x", topic: str = "t") -> None:
+    def put(
+        self,
+        event_id: str,
+        *,
+        key: str = "k",
+        kind: str = "x",
+        topic: str = "t",
+        traceparent: str | None = None,
+    ) -> None:
         event = CloudEvent(
-            id=event_id, source="/s", type=kind, subject=key, time=datetime.now(UTC), data={}
+            id=event_id,
+            source="/s",
+            type=kind,
+            subject=key,
+            time=datetime.now(UTC),
+            traceparent=traceparent,
+            data={},
         )
         self.broker.append(encode(event, topic=topic))
 
