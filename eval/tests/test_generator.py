@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import itertools
 from pathlib import Path
 
@@ -11,12 +11,17 @@ import pytest
 
 from tonearm_eval.clips import read_manifest
 from tonearm_eval.generator import related, soundfont
-from tonearm_eval.generator.__main__ import make_clip, plan
+from tonearm_eval.generator.__main__ import arguments, generate
 from tonearm_eval.generator.beatless import KINDS, sound
+from tonearm_eval.generator.clip import Job
 from tonearm_eval.generator.compose import compose
+from tonearm_eval.generator.jobs import composed_jobs, plan
 from tonearm_eval.generator.material import DEV, STYLES, Progression
 from tonearm_eval.generator.material_test import TEST
 from tonearm_eval.generator.piece import TempoMap
+
+# Of the truth of one clip that the shipped weights were fitted on.
+EARLIER = "0810510c87699babae7b5c05ddca3ead435cde0077a51ce555bce9ed02773eed"
 
 
 def as_loop(progression: Progression) -> tuple[tuple[int, str], ...]:
@@ -107,23 +112,49 @@ def test_every_style_composes(style: str) -> None:
         assert piece.chords[0].start == 0.0
 
 
-def test_the_same_seed_gives_the_same_clip(tmp_path: Path) -> None:
-    rows, data = [], []
-    for attempt in ("first", "again"):
-        out = tmp_path / attempt
-        for folder in ("audio", "beats", "chords"):
-            (out / folder).mkdir(parents=True)
-        rows.append(make_clip("dev", 4, 0, "folk", 5, "major", out, fonts=False))
-        data.append((out / rows[-1]["path"]).read_bytes())
-        with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
-            writer.writeheader()
-            writer.writerow(rows[-1])
-    assert rows[0] == rows[1]
-    assert data[0] == data[1]
-    (clip,) = read_manifest(tmp_path / "again")
-    assert clip.key == 5
+def bytes_of(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*.*")
+    }
+
+
+def test_the_same_arguments_give_the_same_clips_on_any_number_of_processes(tmp_path: Path) -> None:
+    jobs = [Job("dev", 4, k, "folk", 5 + k, "major", fonts=False) for k in range(2)]
+    for attempt, processes in (("first", 1), ("again", 2)):
+        generate(jobs, tmp_path / attempt, processes)
+    assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "again")
+    clip, other = read_manifest(tmp_path / "again")
+    assert (clip.key, other.key) == (5, 6)
     assert clip.beats[0][1] == 1
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_clips(tmp_path: Path) -> None:
+    jobs = [Job("test", 4, k, "folk", k, "minor", fonts=False) for k in range(2)]
+    generate(jobs, tmp_path / "whole")
+    generate(jobs[:1], tmp_path / "parts")
+    generate(jobs, tmp_path / "parts")
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+
+
+def test_composed_clips_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    generate(composed_jobs("dev", 31, 480, fonts=False)[3:4], tmp_path)
+    truth = (tmp_path / "beats/d0003.beats").read_bytes() + (
+        tmp_path / "chords/d0003.lab"
+    ).read_bytes()
+    assert hashlib.sha256(truth).hexdigest() == EARLIER
+
+
+def test_only_the_named_styles_are_planned() -> None:
+    parsed = arguments().parse_args(["--split", "dev", "--out", "x", "--styles", "jig, waltz"])
+    jobs = composed_jobs("dev", 1, 30, styles=parsed.styles)
+    assert [sum(job.style == style for job in jobs) for style in ("jig", "waltz")] == [14, 16]
+
+
+def test_a_style_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments().parse_args(["--split", "dev", "--out", "x", "--styles", "polka"])
+    assert "no style polka" in capsys.readouterr().err
 
 
 def test_a_plan_deals_out_all_keys() -> None:

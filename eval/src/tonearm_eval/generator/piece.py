@@ -91,7 +91,10 @@ class TempoMap:
 
 @dataclass(frozen=True)
 class Piece:
-    """Everything that is played, and the truth about it."""
+    """Everything that is played, and the truth about it.
+
+    pickup: quarters that sound before quarter 0, which is a downbeat; their notes start below 0.
+    """
 
     style: str
     tonic: int
@@ -102,6 +105,7 @@ class Piece:
     swing_eighths: float = 0.5
     swing_sixteenths: float = 0.5
     traits: dict[str, str] = field(default_factory=dict)
+    pickup: float = 0.0
 
     @property
     def meter(self) -> Meter:
@@ -125,5 +129,10 @@ class Piece:
         beat, bar = BEAT_QUARTERS[self.meter], BAR_QUARTERS[self.meter]
         per_bar = round(bar / beat)
         count = int(self.tempo.total_quarters / beat)
-        times = self.tempo.seconds(np.arange(count) * beat)
-        return [(float(t), k % per_bar + 1) for k, t in enumerate(times) if t < duration_s - 0.05]
+        numbers = np.arange(-int(self.pickup / beat + 1e-6), count)
+        times = self.tempo.seconds(numbers * beat)
+        return [
+            (float(t), int(k) % per_bar + 1)
+            for k, t in zip(numbers, times, strict=True)
+            if t < duration_s - 0.05
+        ]
