@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 LOW_RATE_HZ = 22_050
-"""Rate of the mono signal that spectral, rhythm and harmony share: librosa's default."""
+"""Rate of the mono signal for spectral, rhythm and harmony: librosa's default."""
 BUCKET_FRAMES = 256
 """Frames behind each pair of extremes; every block but the last holds whole buckets."""
 SAMPLE_MAX = 1e6
@@ -40,6 +40,16 @@ class Block:
     is_last: bool
 
 
+def low_rate_resampler(sample_rate_hz: int) -> soxr.ResampleStream | None:
+    """Return what brings a mono signal to LOW_RATE_HZ; None where it is there already.
+
+    What it gives does not depend on how its input is cut.
+    """
+    if sample_rate_hz == LOW_RATE_HZ:
+        return None
+    return soxr.ResampleStream(sample_rate_hz, LOW_RATE_HZ, 1, dtype="float32", quality="HQ")
+
+
 class BlockMaker:
     """Turns decoded samples into blocks: cleans them, splits channels, mixes, resamples.
 
@@ -49,11 +59,7 @@ class BlockMaker:
 
     def __init__(self, *, sample_rate_hz: int, channels: int) -> None:
         self._channels = channels
-        self._resampler = (
-            None
-            if sample_rate_hz == LOW_RATE_HZ
-            else soxr.ResampleStream(sample_rate_hz, LOW_RATE_HZ, 1, dtype="float32", quality="HQ")
-        )
+        self._resampler = low_rate_resampler(sample_rate_hz)
         self.frames = 0
         self.non_finite_samples = 0
 

@@ -16,10 +16,17 @@ from tonearm_analysis.engine.identity import PcmHash
 from tonearm_analysis.engine.limits import Limits
 from tonearm_analysis.engine.loudness import LoudnessCollector
 from tonearm_analysis.engine.memory import Tidier, give_back
-from tonearm_analysis.engine.music import HarmonyCollector, HeldSignal, RhythmCollector, no_harmony
+from tonearm_analysis.engine.music import (
+    HarmonyCollector,
+    HeldSignal,
+    RhythmCollector,
+    Span,
+    no_harmony,
+)
 from tonearm_analysis.engine.numerics import one_thread
 from tonearm_analysis.engine.parameters import SPECTRAL_PACE, Parameters
 from tonearm_analysis.engine.rounding import rounded
+from tonearm_analysis.engine.sound import Sound
 from tonearm_analysis.engine.spectral import SpectralCollector
 from tonearm_analysis.engine.stagerun import StageRun
 from tonearm_analysis.engine.stages import STAGES, StageResult
@@ -75,6 +82,7 @@ class _Analysis:
             if not maker.frames:
                 raise _no_samples(source)
             self._feed(maker.last())
+            self._span = Span(self._sound.start_s, maker.frames / source.format.sample_rate_hz)
         others_s = sum(run.duration_s for run in self._runs.values())
         self._runs["properties"].duration_s = time.perf_counter() - start_s - others_s
         return _properties(path, source, maker, pcm_hash.hexdigest())
@@ -110,6 +118,7 @@ class _Analysis:
     def _open_collectors(self, format: SourceFormat) -> None:
         rate, channels = format.sample_rate_hz, format.channels
         self._tidier = Tidier(sample_rate_hz=rate)
+        self._sound = Sound(sample_rate_hz=rate)
         self._waveform = WaveformCollector(sample_rate_hz=rate)
         self._loudness = LoudnessCollector(sample_rate_hz=rate, channels=channels)
         self._spectral = SpectralCollector(
@@ -120,12 +129,16 @@ class _Analysis:
         self._runs["waveform"].work(partial(self._waveform.feed, block))
         self._runs["loudness"].work(partial(self._loudness.feed, block))
         self._runs["spectral"].work(partial(self._spectral.feed, block))
-        self._held.keep(block)
-        if self._held.overflown:
-            for samples in self._held.take():
-                self._runs["rhythm"].work(partial(self._hear_rhythm, samples))
-                self._runs["harmony"].work(partial(self._hear_harmony, samples))
+        for samples in self._sound.feed(block):
+            self._hear(samples)
         self._tidier.heard(len(block.frames))
+
+    def _hear(self, samples: Floats) -> None:
+        self._held.keep(samples)
+        if self._held.overflown:
+            for held in self._held.take():
+                self._runs["rhythm"].work(partial(self._hear_rhythm, held))
+                self._runs["harmony"].work(partial(self._hear_harmony, held))
 
     def _hear_rhythm(self, *blocks: Floats) -> RhythmCollector:
         if self._rhythm is None:
@@ -143,11 +156,11 @@ class _Analysis:
 
     def _finish_rhythm(self) -> dict[str, Any]:
         rhythm = self._hear_rhythm(*self._held.take())
-        return rhythm.finish(self._harmonic or no_harmony())
+        return rhythm.finish(self._harmonic or no_harmony(), span=self._span)
 
     def _finish_harmony(self) -> dict[str, Any]:
         beats_s = self._rhythm.beats_s if self._rhythm is not None else ()
-        return self._hear_harmony().finish(beats_s=beats_s)
+        return self._hear_harmony().finish(beats_s=beats_s, span=self._span)
 
 
 def _no_samples(source: Source) -> AudioError:
