@@ -13,29 +13,17 @@ from tonearm_eval.clips import read_manifest
 from tonearm_eval.generator import related, soundfont
 from tonearm_eval.generator.__main__ import arguments, generate
 from tonearm_eval.generator.beatless import KINDS, sound
-from tonearm_eval.generator.clip import Job
+from tonearm_eval.generator.clip import Job, material_of
 from tonearm_eval.generator.compose import compose
-from tonearm_eval.generator.jobs import composed_jobs, plan
-from tonearm_eval.generator.material import DEV, STYLES, Progression
+from tonearm_eval.generator.jobs import MODES, composed_jobs, plan
+from tonearm_eval.generator.loops import LENGTHS, as_loop, drawn
+from tonearm_eval.generator.material import DEV, STYLES
 from tonearm_eval.generator.material_test import TEST
 from tonearm_eval.generator.piece import TempoMap
+from tonearm_eval.generator.varied import varied_jobs
 
 # Of the truth of one clip that the shipped weights were fitted on.
 EARLIER = "0810510c87699babae7b5c05ddca3ead435cde0077a51ce555bce9ed02773eed"
-
-
-def as_loop(progression: Progression) -> tuple[tuple[int, str], ...]:
-    """A progression as triads that go round: where it begins and what repeats do not matter."""
-    triads = {"maj7": "maj", "7": "maj", "min7": "min", "hdim7": "dim"}
-    chords = [(step, triads.get(quality, quality)) for step, quality in progression]
-    chords = [c for k, c in enumerate(chords) if c != chords[k - 1]] or chords[:1]
-    period = next(
-        n
-        for n in range(1, len(chords) + 1)
-        if len(chords) % n == 0 and chords == chords[:n] * (len(chords) // n)
-    )
-    loop = chords[:period]
-    return min(tuple(loop[k:] + loop[:k]) for k in range(period))
 
 
 def test_splits_share_no_progression_whatever_its_first_chord() -> None:
@@ -50,6 +38,24 @@ def test_a_loop_has_no_beginning() -> None:
     assert as_loop([(0, "maj"), (0, "maj"), (5, "maj7"), (7, "7")]) == as_loop(
         [(7, "maj"), (0, "maj"), (5, "maj"), (7, "maj"), (0, "maj"), (5, "maj")]
     )
+
+
+@pytest.mark.parametrize("harmony", sorted(LENGTHS))
+def test_drawn_loops_are_none_of_the_test_splits(harmony: str) -> None:
+    theirs = {as_loop(p) for pool in TEST.progressions.values() for p in pool}
+    rng = np.random.default_rng(8)
+    mine = {as_loop(drawn(rng, harmony, mode)) for mode in MODES for _ in range(60)}
+    assert not mine & theirs
+    assert len(mine) > 10
+
+
+def test_new_loops_are_the_clips_own() -> None:
+    first, again, other = (
+        material_of(Job("dev", 61, index, "pop", 0, "major", new_loops=True)) for index in (0, 0, 1)
+    )
+    assert first == again
+    assert first.progressions != other.progressions
+    assert first.drums == DEV.drums
 
 
 def test_splits_share_no_pattern_rhythm_or_sound() -> None:
@@ -169,3 +175,12 @@ def test_beatless_sounds_are_finite_and_of_full_length(kind: str) -> None:
     assert len(out) == 44_100
     assert np.isfinite(out).all()
     assert np.abs(out).max() == pytest.approx(0.5)
+
+
+def test_varied_drums_are_the_clips_own_and_none_of_the_test_splits() -> None:
+    jobs = varied_jobs("dev", 4041, 60, fonts=False)
+    assert jobs == varied_jobs("dev", 4041, 60, fonts=False)
+    for job in jobs:
+        drums = material_of(job).drums
+        assert all(pattern not in TEST.drums[style] for style in drums for pattern in drums[style])
+    assert len({str(job.drums) for job in jobs}) == len(jobs)

@@ -3,6 +3,7 @@
     python -m tonearm_eval.generator --split test --clips 320 --seed 7 --out DIR
     python -m tonearm_eval.generator --split dev --styles jig,waltz --clips 40 --jobs 2 --out DIR
     python -m tonearm_eval.generator --split dev --tunes --clips 400 --seed 41 --out DIR
+    python -m tonearm_eval.generator --split dev --varied --clips 195 --seed 4041 --out DIR
 
 Writes audio/, beats/ and chords/ files and manifest.csv as it goes; a run that was stopped goes on.
 The same arguments and the same soundfonts give the same clips, whatever --jobs.  Without FluidSynth,
@@ -25,6 +26,7 @@ from tonearm_eval.generator.clip import MATERIALS, Job, make_clip
 from tonearm_eval.generator.jobs import composed_jobs, tune_jobs
 from tonearm_eval.generator.material import STYLES
 from tonearm_eval.generator.tunes import NoCorpus
+from tonearm_eval.generator.varied import varied_jobs
 
 
 def known_rows(manifest: Path) -> list[dict[str, Any]]:
@@ -105,9 +107,29 @@ def arguments() -> argparse.ArgumentParser:
         "--tunes", action="store_true",
         help="folk tunes and chorales of music21's corpus instead (dev only; needs music21)",
     )  # fmt: skip
+    what.add_argument(
+        "--varied", action="store_true",
+        help="drum patterns vary from clip to clip; more 3/4, 6/8 and other doubtful styles (dev only)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--new-loops", action="store_true",
+        help="chord loops drawn for each clip in place of the listed ones (dev only)",
+    )  # fmt: skip
     parser.add_argument("--synth-only", action="store_true", help="use no soundfont")
     parser.add_argument("--jobs", type=positive, default=1, help="processes; default: %(default)s")
     return parser
+
+
+def planned(args: argparse.Namespace, *, fonts: bool) -> list[Job]:
+    """The clips that were asked for; raises NoCorpus."""
+    if args.tunes:
+        return tune_jobs(args.seed, args.clips, fonts=fonts)
+    if args.varied:
+        return varied_jobs(args.split, args.seed, args.clips, fonts=fonts)
+    return composed_jobs(
+        args.split, args.seed, args.clips,
+        styles=args.styles, fonts=fonts, new_loops=args.new_loops,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -122,14 +144,12 @@ def main() -> None:
             " clips of eval/README.md",
             file=sys.stderr,
         )
-    if args.tunes and args.split != "dev":
-        parser.error("--tunes plays the development half of the corpus: --split dev")
+    if args.split != "dev" and (args.tunes or args.varied or args.new_loops):
+        parser.error("--tunes, --varied and --new-loops are for development: --split dev")
+    if args.new_loops and (args.tunes or args.varied):
+        parser.error("--new-loops goes with neither --tunes nor --varied")
     try:
-        jobs = (
-            tune_jobs(args.seed, args.clips, fonts=fonts)
-            if args.tunes
-            else composed_jobs(args.split, args.seed, args.clips, styles=args.styles, fonts=fonts)
-        )
+        jobs = planned(args, fonts=fonts)
     except NoCorpus as error:
         parser.error(str(error))
     generate(jobs, args.out, args.jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ import soundfile
 from tonearm_eval.generator import degrade, soundfont, synth
 from tonearm_eval.generator.arrange import TUNE_STYLES, arrange, tempo_range
 from tonearm_eval.generator.compose import compose, pick
-from tonearm_eval.generator.material import DEV, STYLES, Material
+from tonearm_eval.generator.loops import with_new_loops
+from tonearm_eval.generator.material import DEV, STYLES, Material, Pattern
 from tonearm_eval.generator.material_test import TEST
 from tonearm_eval.generator.piece import PITCH_NAMES, Mode, Piece
 from tonearm_eval.generator.synth import SAMPLE_RATE_HZ
@@ -29,7 +30,9 @@ SOUNDFONT_SHARE: Final = 0.7
 class Job:
     """What makes a clip: the same job, the same soundfonts, the same clip.
 
-    index: its place in the run.  tune: None for a composed piece.  fonts: whether soundfonts may play.
+    index: its place in the run.  tune: None for a composed piece.  fonts: whether soundfonts may
+    play.  new_loops: whether a composed piece has chord loops of its own in place of the listed ones.
+    drums: patterns in place of the split's.
     """
 
     split: str
@@ -40,6 +43,8 @@ class Job:
     mode: Mode
     tune: Tune | None = None
     fonts: bool = True
+    new_loops: bool = False
+    drums: dict[str, list[Pattern]] | None = None
 
     @property
     def name(self) -> str:
@@ -128,9 +133,20 @@ def start_tempo(rng: np.random.Generator, job: Job) -> float:
     return float(np.round(np.exp(rng.uniform(low, high)), 2))
 
 
+def material_of(job: Job) -> Material:
+    """What the job's piece is made of."""
+    material = MATERIALS[job.split]
+    if job.drums is not None:
+        material = replace(material, drums=job.drums)
+    if job.new_loops:
+        rng = np.random.default_rng([job.seed, zlib.crc32(b"loops"), job.index])
+        material = with_new_loops(rng, material, job.mode)
+    return material
+
+
 def make_clip(job: Job, out: Path) -> dict[str, Any]:
     """Write one clip with its truth and return its row of the manifest."""
-    material = MATERIALS[job.split]
+    material = material_of(job)
     rng = job.rng()
     duration_s = float(np.round(rng.uniform(20, 30), 3))
     start_bpm = start_tempo(rng, job)

@@ -51,12 +51,18 @@ def plan(
 
 
 def composed_jobs(
-    split: str, seed: int, clips: int, *, styles: Collection[str] = (), fonts: bool = True
+    split: str,
+    seed: int,
+    clips: int,
+    *,
+    styles: Collection[str] = (),
+    fonts: bool = True,
+    new_loops: bool = False,
 ) -> list[Job]:
     """The clips of a run of composed pieces."""
     rng = np.random.default_rng([seed, zlib.crc32(split.encode())])
     return [
-        Job(split, seed, index, *facts, fonts=fonts)
+        Job(split, seed, index, *facts, fonts=fonts, new_loops=new_loops)
         for index, facts in enumerate(plan(rng, clips, styles))
     ]
 

@@ -134,7 +134,7 @@ def drawn(rng: np.random.Generator, harmony: str, mode: Mode) -> Progression:
 
 def with_new_loops(rng: np.random.Generator, material: Material, mode: Mode) -> Material:
     """The material with loops of its own in place of the listed ones."""
-    pools = {
+    pools: dict[tuple[str, str], list[Progression]] = {
         (harmony, mode): [drawn(rng, harmony, mode) for _ in range(POOL)] for harmony in LENGTHS
     }
     return replace(material, progressions=pools)
