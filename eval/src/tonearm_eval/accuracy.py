@@ -143,15 +143,33 @@ def card(folders: list[Path], out: Path, names: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Generate, answer, score, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=300)
+    parser = argparse.ArgumentParser(
+        prog="python -m tonearm_eval.accuracy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--clips", type=int, default=300, help="of the test split; default: %(default)s"
+    )
     parser.add_argument(
         "--folder", type=Path, action="append", default=[], help="more sets, beside the test split"
     )
-    parser.add_argument("--work", type=Path, default=Path(".local/eval"))
-    parser.add_argument("--peers", type=Path, default=Path(".local/peers"))
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path(".local/eval"),
+        help="clips and answers; default: %(default)s",
+    )
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        default=Path(".local/peers"),
+        help="environments of peers; default: %(default)s",
+    )
     parser.add_argument("--only", default=",".join((*OURS, *PEERS)), help="analysers to ask")
-    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    parser.add_argument(
+        "--docs", type=Path, default=Path("docs"), help="where the card goes; default: %(default)s"
+    )
     parser.add_argument("--again", action="store_true", help="ask our engine anew")
     parser.add_argument("--no-new-answers", action="store_true", help="score what is there")
     args = parser.parse_args()

@@ -147,12 +147,23 @@ def scored(name: str, clips: list[Clip], out: Path) -> dict[str, list[dict[str, 
 
 def main() -> None:
     """Answer, score and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="+")
+    parser = argparse.ArgumentParser(
+        prog="python -m tonearm_eval.run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", type=Path, nargs="+", help="folders with a manifest.csv")
     parser.add_argument("--out", type=Path, required=True, help="folder for the answers")
-    parser.add_argument("--only", default=",".join((*OURS, *PEERS)))
+    parser.add_argument(
+        "--only", default=",".join((*OURS, *PEERS)), help="analysers to ask; default: all"
+    )
     parser.add_argument("--limit", type=int, help="the first N clips of each folder")
-    parser.add_argument("--peers", type=Path, default=Path(".local/peers"))
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        default=Path(".local/peers"),
+        help="environments of peers; default: %(default)s",
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     clips = [c for folder in args.folders for c in read_manifest(folder)[: args.limit]]

@@ -10,9 +10,15 @@ from tonearm_eval.fit.cache import hear_folder
 
 def main() -> None:
     """Hear folders of clips."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--cache", type=Path, required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m tonearm_eval.fit.hearing",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", type=Path, nargs="+", help="folders of development clips")
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="folder for what was heard; a stopped run goes on"
+    )
     args = parser.parse_args()
     for folder in args.folders:
         hear_folder(folder, args.cache)

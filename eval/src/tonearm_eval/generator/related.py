@@ -11,21 +11,20 @@ FluidR3_GM and MuseScore_General stay below .9 against both soundfonts of the te
 
 from __future__ import annotations
 
+import argparse
 import struct
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 from scipy.fft import irfft, rfft
 
 from tonearm_eval.generator import soundfont
+from tonearm_eval.generator.arrange import ENSEMBLES, LEADS
 from tonearm_eval.generator.material import DEV, Material
 from tonearm_eval.generator.material_test import TEST
 
@@ -62,14 +61,8 @@ def played(font: Path, notes: Sequence[tuple[int, int]], *, drums: bool) -> Spec
         ]
     tempo = soundfont.track([(0.0, 0, b"\xff\x51\x03\x07\xa1\x20")])
     midi = b"MThd" + struct.pack(">IHHH", 6, 1, 2, 960) + tempo + soundfont.track(events)
-    with tempfile.TemporaryDirectory() as folder:
-        path, wav = Path(folder) / "notes.mid", Path(folder) / "notes.wav"
-        path.write_bytes(midi)
-        command = ["fluidsynth", "-ni", "-q", "-g", "0.5", "-R", "0", "-C", "0"]
-        command += ["-o", "synth.dynamic-sample-loading=1"]
-        command += ["-r", str(_RATE_HZ), "-F", str(wav), "-T", "wav", "-O", "s16"]
-        subprocess.run([*command, str(font), str(path)], check=True, capture_output=True)
-        sound, _ = soundfile.read(wav, dtype="float32", always_2d=True)
+    options = ["-g", "0.5", "-R", "0", "-C", "0", "-o", "synth.dynamic-sample-loading=1"]
+    sound = soundfont.sounded(midi, font, rate_hz=_RATE_HZ, options=options)
     n, rows = round(NOTE_S * _RATE_HZ), []
     for index in range(len(notes)):
         start = round((0.1 + index * STEP_S) * _RATE_HZ)
@@ -87,7 +80,9 @@ def correlation(first: Spectra, second: Spectra) -> npt.NDArray[np.float32]:
 def programs(material: Material) -> list[int]:
     """All General MIDI programs of pitched instruments that a split plays."""
     sounds = material.sounds
-    return sorted({*sounds.midi_lead, *sounds.midi_chords, *sounds.midi_bass})
+    composed = {*sounds.midi_lead, *sounds.midi_chords, *sounds.midi_bass}
+    arranged = {*LEADS, *chain(*ENSEMBLES)} if material is DEV else set()
+    return sorted(composed | arranged)
 
 
 @cache
@@ -114,6 +109,11 @@ def greatest(dev: Path, test: Path, pitches: tuple[int, ...] = PITCHES) -> dict[
 
 def main() -> None:
     """Measure what is installed, the related soundfont that is left out too."""
+    argparse.ArgumentParser(
+        prog="python -m tonearm_eval.generator.related",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     for dev, test in product((*DEV.soundfonts, "TimGM6mb.sf2"), TEST.soundfonts):
         first, second = soundfont.find(dev), soundfont.find(test)
         print(dev, test, greatest(first, second) if first and second else "not installed")

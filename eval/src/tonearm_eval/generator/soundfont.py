@@ -24,6 +24,10 @@ TICKS_PER_SECOND: Final = 1_920  # 960 to the quarter at 120 a minute
 DRUM_CHANNEL: Final = 9
 
 
+class FluidSynthFailed(Exception):
+    """FluidSynth could not play a piece with a soundfont."""
+
+
 def find(name: str) -> Path | None:
     """Where a soundfont of that file name is installed; None without it or without FluidSynth."""
     if shutil.which("fluidsynth") is None:
@@ -82,6 +86,22 @@ def midi_bytes(
     return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), 960) + b"".join(tracks)
 
 
+def sounded(
+    midi: bytes, font: Path, *, rate_hz: int, options: list[str]
+) -> npt.NDArray[np.float32]:
+    """A MIDI file as FluidSynth plays it, (n, 2); raises FluidSynthFailed with what it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, wav = Path(folder) / "piece.mid", Path(folder) / "piece.wav"
+        path.write_bytes(midi)
+        command = ["fluidsynth", "-ni", "-q", *options, "-r", str(rate_hz)]
+        command += ["-F", str(wav), "-T", "wav", "-O", "s16", str(font), str(path)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode or not wav.exists():
+            raise FluidSynthFailed(f"{font.name}: {done.stderr.strip() or done.returncode}")
+        sound, _ = soundfile.read(wav, dtype="float32", always_2d=True)
+    return np.asarray(sound, np.float32)
+
+
 def render(
     piece: Piece,
     duration_s: float,
@@ -92,19 +112,13 @@ def render(
     looseness_s: float = 0.0,
 ) -> npt.NDArray[np.float32]:
     """The piece as stereo sound (n, 2) at 44.1 kHz, peak 1."""
-    with tempfile.TemporaryDirectory() as folder:
-        midi, wav = Path(folder) / "piece.mid", Path(folder) / "piece.wav"
-        midi.write_bytes(midi_bytes(piece, rng=rng, cents=cents, looseness_s=looseness_s))
-        reverb = "1" if rng.random() < 0.7 else "0"
-        command = ["fluidsynth", "-ni", "-q", "-g", "0.35", "-R", reverb, "-C", "0"]
-        command += ["-r", str(SAMPLE_RATE_HZ), "-o", "synth.cpu-cores=1"]
-        if font.suffix == ".sf3":
-            # Unpacks the samples that are played only: a fifth of the time, the same sound.  Not for
-            # .sf2, where it saves nothing and changes the sound.
-            command += ["-o", "synth.dynamic-sample-loading=1"]
-        command += ["-F", str(wav), "-T", "wav", "-O", "s16", str(font), str(midi)]
-        subprocess.run(command, check=True, capture_output=True)
-        sound, _ = soundfile.read(wav, dtype="float32", always_2d=True)
+    data = midi_bytes(piece, rng=rng, cents=cents, looseness_s=looseness_s)
+    reverb = "1" if rng.random() < 0.7 else "0"
+    # Unpacks the samples of a packed soundfont that are played only: a fifth of the time, the same
+    # sound.  Not for .sf2, where it saves nothing and changes the sound.
+    options = ["-o", "synth.dynamic-sample-loading=1"] if font.suffix == ".sf3" else []
+    options = ["-g", "0.35", "-R", reverb, "-C", "0", "-o", "synth.cpu-cores=1", *options]
+    sound = sounded(data, font, rate_hz=SAMPLE_RATE_HZ, options=options)
     n = round(duration_s * SAMPLE_RATE_HZ)
     sound = np.pad(sound, ((0, max(0, n - len(sound))), (0, 0)))[:n]
     return np.asarray(sound / (np.abs(sound).max() + 1e-9), np.float32)

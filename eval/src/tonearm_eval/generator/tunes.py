@@ -74,7 +74,7 @@ class Tune:
 
 
 class NoCorpus(Exception):
-    """music21 with its corpus is not installed: see eval/README.md, "Tunes"."""
+    """music21 and its corpus are missing: uv pip install --require-hashes -r requirements/tunes.lock"""
 
 
 def library() -> ModuleType:

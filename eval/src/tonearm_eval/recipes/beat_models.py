@@ -83,7 +83,11 @@ def lstm(g: Graph, weights: dict[str, npt.NDArray[Any]], state: str, layer: int,
 
 def main() -> None:
     """Convert the three networks and print the digest of each file."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tonearm_eval.recipes.beat_models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("weights", type=Path, help="folder with model_{1,2,3}_weights.pt")
     parser.add_argument("out", type=Path)
     args = parser.parse_args()

@@ -118,7 +118,11 @@ def build(weights: Any) -> Graph:
 
 def main() -> None:
     """Convert the network and print the file's digest."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tonearm_eval.recipes.chord_model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("weights", type=Path, help="model.h5 of the wheel")
     parser.add_argument("out", type=Path)
     args = parser.parse_args()

@@ -58,7 +58,11 @@ def mixed(song: Path) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int]:
 
 def main() -> None:
     """Write audio, manifest.csv and ABOUT.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tonearm_eval.recipes.game_songs",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("songs", type=Path, help="folder with unpacked packages")
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
