@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from tonearm_eval.clips import PITCH_CLASSES
 from tonearm_eval.generator.piece import PITCH_NAMES, ChordSpan, Mode, Note, Part, Piece, TempoMap
 from tonearm_eval.generator.synth import SAMPLE_RATE_HZ, render
 from tonearm_eval.loudness import integrated_lufs
@@ -26,14 +27,13 @@ PROGRESSIONS: dict[Mode, list[tuple[int, str]]] = {
     "major": [(0, "maj"), (9, "min"), (5, "maj"), (7, "maj")],
     "minor": [(0, "min"), (8, "maj"), (5, "min"), (7, "maj")],
 }
-ENHARMONIC = {"Db": 1, "D#": 3, "Gb": 6, "G#": 8, "A#": 10}
 
 
 def parse_key(text: str) -> tuple[int, Mode]:
     """ "A minor" -> (9, "minor").  Raises ValueError for anything else."""
     tonic, _, mode = text.partition(" ")
     tonic = tonic[:1].upper() + tonic[1:]
-    number = PITCH_NAMES.index(tonic) if tonic in PITCH_NAMES else ENHARMONIC.get(tonic)
+    number = PITCH_CLASSES.get(tonic)
     if number is None or mode not in ("major", "minor"):
         raise ValueError(f"{text!r} is no key such as 'A minor' or 'Eb major'")
     return number, "major" if mode == "major" else "minor"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-Split = Literal["dev", "test"]
 Progression = list[tuple[int, str]]
 Pattern = dict[int, str]
 
