@@ -67,7 +67,12 @@ async def test_another_content_type_is_refused(content_type: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [END, part("file", b"no name") + END, part("other", b"x", filename="a.wav") + END],
+    [
+        END,
+        part("file", b"no name") + END,
+        part("other", b"x", filename="a.wav") + END,
+        part("other", bytes(70_000), filename="a.wav") + END,
+    ],
 )
 async def test_a_form_without_the_file_is_refused(body: bytes) -> None:
     with pytest.raises(FileMissing):

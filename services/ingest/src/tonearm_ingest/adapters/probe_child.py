@@ -146,7 +146,7 @@ def _describe(container: InputContainer, *, size_bytes: int, limits: ProbeLimits
     if bitrate_bps is None and duration_s:
         bitrate_bps = int(size_bytes * 8 / duration_s)
     return Found(
-        codec=context.name,
+        codec=context.codec.canonical_name,  # `mp3`, where the name is the decoder's: `mp3float`
         duration_s=duration_s,
         sample_rate_hz=context.sample_rate or None,
         channels=context.channels or None,

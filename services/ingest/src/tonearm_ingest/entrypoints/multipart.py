@@ -43,6 +43,7 @@ class MultipartFile:
         self._n_parts = 0
         self._other_bytes = 0
         self._in_file = False
+        self._in_other_file = False
         self._seen_file = False
         self._ended = False
         self._parser = MultipartParser(
@@ -133,6 +134,7 @@ class MultipartFile:
         name = header.get_param("name", header="content-disposition")
         filename = header.get_filename()
         self._in_file = name == FILE_FIELD and filename is not None
+        self._in_other_file = filename is not None and not self._in_file
         if not self._in_file:
             return
         if self._seen_file:
@@ -147,6 +149,8 @@ class MultipartFile:
             return
         self._other_bytes += end - start
         if self._other_bytes > _OTHER_BYTES_MAX:
+            if self._in_other_file and not self._seen_file:
+                raise FileMissing  # it was sent under another name, rather than not at all
             raise MalformedMultipart("The fields beside the file are too long.")
 
     def _on_part_end(self) -> None:
