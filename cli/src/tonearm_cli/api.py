@@ -27,6 +27,7 @@ _HINTS = {
     "not_audio": "Send wav, flac, mp3, ogg, opus, m4a, aac or aiff.",
     "audio_not_found": "`tonearm list` shows your recordings.",
 }
+_GIVEN_HINT = "It came by --token or TONEARM_TOKEN, which replace your log-in."
 
 
 class Api:
@@ -215,11 +216,11 @@ class Api:
                 hint="Try again.",
             ) from None
         if response.is_error:
-            raise to_problem(response)
+            raise to_problem(response, has_given_token=self._given is not None)
         return response
 
 
-def to_problem(response: httpx.Response) -> CliError:
+def to_problem(response: httpx.Response, *, has_given_token: bool = False) -> CliError:
     """Return the error that a refusing answer stands for."""
     try:
         document = response.json()
@@ -242,7 +243,9 @@ def to_problem(response: httpx.Response) -> CliError:
     if isinstance(limit, int | float):
         hint = f"The limit is {say.size(limit)}."
     if not hint and response.status_code == 401:
-        hint = "Run `tonearm login`."
+        hint = _GIVEN_HINT if has_given_token else "Run `tonearm login`."
+    if not document and response.status_code == 404:
+        hint = "Is it a Tonearm gateway? --server names another."
     if not hint and retry_after_s is not None:
         hint = f"Try again in {retry_after_s:.0f} s."
     return ProblemError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -18,6 +20,12 @@ class CliError(Exception):
     ) -> None:
         super().__init__(message)
         self.message, self.hint, self.code, self.exit_code = message, hint, code, exit_code
+
+    def about(self, path: Path) -> CliError:
+        """Return the same error with the file in front, where it does not name it already."""
+        if self.message.startswith(str(path)):
+            return self
+        return CliError(f"{path}: {self.message}", hint=self.hint, code=self.code)
 
 
 class ProblemError(CliError):

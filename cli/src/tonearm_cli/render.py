@@ -138,7 +138,7 @@ def _loudness_rows(loudness: Mapping[str, Any]) -> Iterator[Row]:
     if not loudness:
         return
     if loudness.get("integrated_lufs") is None:
-        yield "Loudness", Text("silence", style="dim")
+        yield "Loudness", Text(say.no_loudness(loudness), style="dim")
         return
     yield (
         "Loudness",
@@ -178,7 +178,7 @@ def _file_rows(properties: Mapping[str, Any]) -> Iterator[Row]:
         return
     words = [
         say.duration(properties.get("duration_s")),
-        str(properties.get("codec") or properties.get("format") or ""),
+        say.encoding(properties),
         say.hertz(properties.get("sample_rate_hz")),
         say.channels(properties.get("channels")),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NOTHING = "–"
+_ENCODINGS = {"mpeg_layer_iii": "MP3", "vorbis": "Vorbis", "opus": "Opus"}
 
 
 def duration(seconds: float | None) -> str:
@@ -89,6 +90,20 @@ def count(number_: int, noun: str) -> str:
     return f"{number_} {noun}" if number_ == 1 else f"{number_} {noun}s"
 
 
+def encoding(properties: Mapping[str, Any]) -> str:
+    """Return what people call the encoding: `FLAC`, `MP3`, `WAV`, `Vorbis`."""
+    codec, container = (str(properties.get(name) or "") for name in ("codec", "format"))
+    if not codec or codec.startswith(("pcm_", "float", "double")):  # then the container says more
+        return container.upper()
+    return _ENCODINGS.get(codec, codec.upper())
+
+
+def no_loudness(loudness: Mapping[str, Any]) -> str:
+    """Return why there is no integrated loudness: the shortest block is 0.4 s (BS.1770)."""
+    blocks = (loudness.get("momentary") or {}).get("values")
+    return "too short to measure" if blocks == [] else "silence"
+
+
 def sparkline(waveform: Mapping[str, Any] | None, *, width: int) -> str:
     """Return the outline of a stored waveform as `width` block characters."""
     told: Sequence[Mapping[str, Any]] = (waveform or {}).get("levels") or []
@@ -129,7 +144,7 @@ def _join(*parts: str) -> str:
 
 def _properties(found: Mapping[str, Any]) -> str:
     return _join(
-        str(found.get("codec") or found.get("format") or ""),
+        encoding(found),
         hertz(found.get("sample_rate_hz")),
         channels(found.get("channels")),
         duration(found.get("duration_s")),
@@ -140,7 +155,7 @@ def _properties(found: Mapping[str, Any]) -> str:
 def _loudness(found: Mapping[str, Any]) -> str:
     integrated = found.get("integrated_lufs")
     if integrated is None:
-        return "silence"
+        return no_loudness(found)
     return _join(
         number(integrated, 1, "LUFS"),
         f"range {number(found.get('range_lu'), 1, 'LU')}",

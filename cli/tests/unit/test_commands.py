@@ -49,6 +49,7 @@ def tonearm(
         ("dlq",),
         ("dlq", "redrive", "--odd"),
         ("replay",),
+        ("replay", "--topic", "t", "--group", "g", "--from", "yesterday"),
         ("announce",),
         ("announce", "--kind", "gossip", "Hello."),
     ],
@@ -68,6 +69,51 @@ def test_a_server_that_is_away_is_1_and_one_line(tmp_path: Path) -> None:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"Error: Cannot reach {NOBODY}.")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dlq", "list"),
+        ("dlq", "redrive", "--all", "--dry-run"),
+        ("replay", "--topic", "t", "--group", "g", "--from", "2026-01-01"),
+    ],
+)
+def test_kafka_that_is_away_is_1_and_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    command, *more = words
+    done = tonearm(command, "--bootstrap-servers", "127.0.0.1:1", *more, config=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"tonearm {command}: Kafka does not answer at 127.0.0.1:1.")
+
+
+def test_output_that_cannot_be_written_is_1_and_one_line(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    result.write_text('{"engine_version": "1"}')
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tonearm_cli", "diff", str(result), str(result), "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["Error: No space left on device."]
+
+
+@pytest.mark.parametrize("command", ["analyze", "verify"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nowhere.wav", "no such file"), (".", "a folder"), ("-", "no regular file")],
+)
+def test_what_is_no_file_is_told_apart(command: str, name: str, told: str, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    result.write_text('{"engine_version": "1"}')
+    words = [command, name, *([str(result)] if command == "verify" else [])]
+    done = tonearm(*words, config=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Error: {name}: ")
+    assert told in line
 
 
 def test_who_is_not_logged_in_is_told_how(tmp_path: Path) -> None:

@@ -20,6 +20,31 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert say.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("format", "codec", "text"),
+    [
+        ("flac", "pcm_16", "FLAC"),
+        ("flac", "flac", "FLAC"),
+        ("wav", "pcm_s16le", "WAV"),
+        ("wav", "float", "WAV"),
+        ("mp3", "mpeg_layer_iii", "MP3"),
+        ("ogg", "vorbis", "Vorbis"),
+        ("mov", "alac", "ALAC"),
+        ("mov", None, "MOV"),
+        (None, None, ""),
+    ],
+)
+def test_encodings(format: str | None, codec: str | None, text: str) -> None:
+    assert say.encoding({"format": format, "codec": codec}) == text
+
+
+def test_a_sound_too_short_for_a_loudness_is_not_called_silence() -> None:
+    assert say.headline("loudness", {"integrated_lufs": None, "momentary": {"values": []}}) == (
+        "too short to measure"
+    )
+    assert say.headline("loudness", {"integrated_lufs": None}) == "silence"
+
+
 def test_numbers() -> None:
     assert say.number(-14.06, 1, "LUFS") == "−14.1 LUFS"
     assert say.number(None, 1, "LUFS") == "–"

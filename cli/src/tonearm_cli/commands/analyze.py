@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tonearm_analysis.engine import Parameters
     from tonearm_contracts.analysis_result import AnalysisResult
 
-Files = Annotated[list[Path], typer.Argument(help="Audio files.", metavar="FILE...")]
+Files = Annotated[list[Path], typer.Argument(help="Audio files.", metavar="FILE")]
 Profile = Annotated[
     Literal["full", "fast"],
     typer.Option(
@@ -39,11 +39,14 @@ def analyze(files: Files, profile: Profile = "full", as_json: Json = False) -> N
 def _analyze_one(path: Path, parameters: Parameters, output: Output) -> bool:
     """Analyse one file and say what came of it; returns whether it worked."""
     from tonearm_analysis.engine import AudioError
+    from tonearm_cli import recordings
     from tonearm_cli.errors import CliError
 
     started_s = time.perf_counter()
     try:
-        result = _run(path, parameters, output)
+        result = _run(recordings.check(path), parameters, output)
+    except CliError as error:
+        problem = error
     except AudioError as error:
         problem = CliError(f"{path}: {error}", code=str(error.code))
     except OSError as error:
@@ -66,8 +69,6 @@ def _run(path: Path, parameters: Parameters, output: Output) -> AnalysisResult:
 
     board = Board(output)
     parts: list[StageResult] = []
-    if not path.is_file():
-        raise FileNotFoundError(None, "There is no such file.")
     with board.shown():
         board.busy(f"reading {path.name}")
         for part in analyze(path, parameters=parameters):

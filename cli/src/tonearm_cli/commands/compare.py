@@ -30,20 +30,24 @@ Tolerance = Annotated[
 ]
 
 SHOWN_MAX = 40
+_HOW_TO_MAKE_ONE = "`tonearm analyze FILE --json > RESULT` makes one, of one file."
 
 
 def verify(file: Recording, result: Result, show_all: All = False, as_json: Json = False) -> None:
     """Analyse FILE again and compare with RESULT; exits with 1 where they differ."""
     from tonearm_analysis.engine import EngineError
     from tonearm_analysis.engine.compare import verify as verify_result
+    from tonearm_cli import recordings
     from tonearm_cli.errors import EXIT_FAILURE, CliError
 
     output = Output(as_json=as_json)
     stored = _read(result)
     try:
-        found = verify_result(file, stored)
-    except (EngineError, OSError) as problem:
+        found = verify_result(recordings.check(file), stored)
+    except EngineError as problem:
         raise CliError(f"{file}: {problem}", code=getattr(problem, "code", "")) from problem
+    except OSError as problem:
+        raise CliError(f"{file}: {problem.strerror or problem}", code="unreadable") from problem
     document = {
         "holds": found.holds,
         "same_audio": found.same_audio,
@@ -91,11 +95,15 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as problem:
         raise CliError(f"{path}: {problem.strerror or problem}", code="unreadable") from problem
     except ValueError as problem:
-        raise CliError(f"{path} is no JSON document.", code="not_a_result") from problem
+        raise CliError(
+            f"{path} is no JSON document.", hint=_HOW_TO_MAKE_ONE, code="not_a_result"
+        ) from problem
     if isinstance(document, dict) and isinstance(document.get("result"), dict):
         document = document["result"]
     if not isinstance(document, dict) or "engine_version" not in document:
-        raise CliError(f"{path} holds no result of the engine.", code="not_a_result")
+        raise CliError(
+            f"{path} holds no result of the engine.", hint=_HOW_TO_MAKE_ONE, code="not_a_result"
+        )
     return document
 
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tonearm_cli.api import Api
+    from tonearm_cli.errors import CliError
     from tonearm_cli.feed import Feed
 
 AudioId = Annotated[str, typer.Argument(help="Id of the recording.", metavar="ID")]
-AudioIds = Annotated[list[str], typer.Argument(help="Ids of recordings.", metavar="ID...")]
-Files = Annotated[list[Path], typer.Argument(help="Audio files.", metavar="FILE...")]
+AudioIds = Annotated[list[str], typer.Argument(help="Ids of recordings.", metavar="ID")]
+Files = Annotated[list[Path], typer.Argument(help="Audio files.", metavar="FILE")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=1, help="Longest wait for an analysis, in seconds.")
 ]
@@ -36,6 +37,8 @@ def upload(
     as_json: Json = False,
 ) -> None:
     """Upload files; with --watch, follow the analysis and print the result."""
+    from tonearm_cli.errors import CliError
+
     output = Output(as_json=as_json)
     outcomes: list[bool] = []
 
@@ -48,7 +51,13 @@ def upload(
                 # Before the upload: nothing that happens to it can be missed.
                 feed = await stack.enter_async_context(open_feed(api))
             for path in files:
-                outcomes.append(await _upload_one(api, path, output, feed, timeout_s))
+                try:
+                    outcomes.append(await _upload_one(api, path, output, feed, timeout_s))
+                except CliError as error:
+                    if not _is_about_the_file(error):
+                        raise
+                    output.error(error.about(path))
+                    outcomes.append(False)
 
     Remote(server=server, config_dir=config_dir, token=token).run(work)
     _exit_unless(all(outcomes))
@@ -57,10 +66,10 @@ def upload(
 async def _upload_one(
     api: Api, path: Path, output: Output, feed: Feed | None, timeout_s: float
 ) -> bool:
-    from tonearm_cli import say
+    from tonearm_cli import recordings, say
     from tonearm_cli.board import Board, byte_bar
 
-    size_bytes = _size_bytes(path)
+    size_bytes = recordings.check(path).stat().st_size
     started_s = time.perf_counter()
     with byte_bar(output, path.name, size_bytes=size_bytes) as bar:
         audio = await api.upload(path, sent=bar.advance)
@@ -80,12 +89,13 @@ async def _upload_one(
     return _show_end(ended, output)
 
 
-def _size_bytes(path: Path) -> int:
-    from tonearm_cli.errors import CliError
+def _is_about_the_file(error: CliError) -> bool:
+    """Whether the next file may do better: this one is not there, or not what is taken."""
+    from tonearm_cli.errors import ProblemError
 
-    if not path.is_file():
-        raise CliError(f"{path}: there is no such file.", code="no_such_file")
-    return path.stat().st_size
+    if isinstance(error, ProblemError):
+        return error.status in {400, 413, 415, 422}
+    return error.code == "unreadable"
 
 
 def watch(
@@ -137,9 +147,13 @@ def list_(
             return
         from tonearm_cli.render import library_table
 
+        if status and not page["items"]:
+            output.note(f"No recording is {status}.")
+            return
         output.result(page, library_table(page["items"], columns=output.out.width))
         if page["next_cursor"]:
-            output.note(f"[dim]More: tonearm list --cursor {page['next_cursor']}[/]")
+            same = f"--limit {limit}" + (f" --status {status}" if status else "")
+            output.note(f"[dim]More: tonearm list {same} --cursor {page['next_cursor']}[/]")
 
     Remote(server=server, config_dir=config_dir, token=token).run(work)
 
@@ -185,7 +199,7 @@ def delete(
 def download(
     audio_id: AudioId,
     to: Annotated[
-        Path | None, typer.Option("--to", "-o", help="File or folder to write to.")
+        str | None, typer.Option("--to", "-o", help="File or folder to write to.")
     ] = None,
     server: Server = DEFAULT_SERVER,
     config_dir: ConfigDir = None,
@@ -193,13 +207,18 @@ def download(
     as_json: Json = False,
 ) -> None:
     """Download a recording as it was uploaded; a broken download goes on where it stopped."""
+    from tonearm_cli.errors import CliError
+
     output = Output(as_json=as_json)
+    target = Path(to) if to else None
+    if to and to.endswith("/") and not Path(to).is_dir():
+        raise CliError(f"{to}: There is no such folder.", code="no_such_folder")
 
     async def work(api: Api) -> None:
         from tonearm_cli.fetch import fetch
 
         audio = await api.call("GET", f"/v1/audio/{audio_id}")
-        path = await fetch(api, audio, to=to, output=output)
+        path = await fetch(api, audio, to=target, output=output)
         output.done({"audio": audio, "file": str(path)}, f"{path} · SHA-256 is right.")
 
     Remote(server=server, config_dir=config_dir, token=token).run(work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import typer
 
 PASS_ON = {
@@ -17,6 +19,7 @@ def dlq(ctx: typer.Context) -> None:
     # Imported here: the offline commands must not pay for Kafka's client.
     from tonearm_kit.deadletters.__main__ import main
 
+    _hush_client()
     raise typer.Exit(main(ctx.args, prog="tonearm dlq"))
 
 
@@ -24,4 +27,10 @@ def replay(ctx: typer.Context) -> None:
     """Let a consumer group read a topic again: --topic, --from TIME, --group, --dry-run."""
     from tonearm_kit.replay import main
 
+    _hush_client()
     raise typer.Exit(main(ctx.args, prog="tonearm replay"))
+
+
+def _hush_client() -> None:
+    """Leave it to our one line to say what is wrong; the client's log says it too, in its terms."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

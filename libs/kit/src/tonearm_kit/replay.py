@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from aiokafka.errors import KafkaError
 
 from tonearm_kit.kafka import admin, retries
-from tonearm_kit.kafka.log import KafkaLog, open_reader, partitions_of
+from tonearm_kit.kafka.log import KafkaLog, open_reader, partitions_of, told
 from tonearm_kit.kafka.ports import BrokerError, OutRecord, Partition, Record
 from tonearm_kit.kafka.producer import KafkaProducer
 from tonearm_kit.kafka.topics import KafkaSettings
@@ -46,7 +46,7 @@ class Plan:
 
 async def plan(servers: str, *, topic: str, group: str, start: datetime) -> Plan:
     """Look up where `start` lies in each partition. Raises `BrokerError`."""
-    async with _kafka_errors(), open_reader(servers) as reader:
+    async with _kafka_errors(servers), open_reader(servers) as reader:
         partitions = await partitions_of(reader, topic)
         start_ms = int(start.timestamp() * 1000)
         found = await reader.offsets_for_times(dict.fromkeys(partitions, start_ms))
@@ -63,7 +63,7 @@ async def carry_out(servers: str, planned: Plan) -> None:
     if planned.is_live:
         await _copy(servers, planned)
         return
-    async with _kafka_errors(), open_reader(servers, group_id=planned.group) as reader:
+    async with _kafka_errors(servers), open_reader(servers, group_id=planned.group) as reader:
         partitions = await partitions_of(reader, planned.topic)
         reader.assign(partitions)
         await reader.commit({each: planned.ranges[Partition(*each)][0] for each in partitions})
@@ -95,7 +95,7 @@ def _copied(record: Record, group: str) -> OutRecord:
 
 
 async def _is_live(servers: str, group: str) -> bool:
-    async with _kafka_errors(), admin.open_admin(servers) as client:
+    async with _kafka_errors(servers), admin.open_admin(servers) as client:
         for response in await client.describe_consumer_groups([group]):
             for described in response.groups:
                 if described[2] not in ("Empty", "Dead", ""):
@@ -104,15 +104,18 @@ async def _is_live(servers: str, group: str) -> bool:
 
 
 @asynccontextmanager
-async def _kafka_errors() -> AsyncIterator[None]:
+async def _kafka_errors(servers: str) -> AsyncIterator[None]:
     try:
         yield
     except (KafkaError, OSError) as error:
-        raise BrokerError(f"{type(error).__name__}: {error}") from error
+        raise told(error, servers) from error
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-03-01T12:00") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from tonearm_kit.kafka import admin
 from tonearm_kit.kafka.ports import BrokerError, Partition, Record
@@ -39,7 +39,7 @@ class KafkaLog:
             async with admin.open_admin(self._servers) as client:
                 return sorted(await client.list_topics())
         except (KafkaError, OSError) as error:
-            raise BrokerError(f"{type(error).__name__}: {error}") from error
+            raise told(error, self._servers) from error
 
     async def read(self, topics: Sequence[str]) -> list[Record]:
         """See `Log`."""
@@ -86,9 +86,19 @@ async def open_reader(bootstrap_servers: str, **options: object) -> AsyncIterato
         await consumer.start()
         yield consumer
     except KafkaError as error:
-        raise BrokerError(f"{type(error).__name__}: {error}") from error
+        raise told(error, bootstrap_servers) from error
     finally:
         await consumer.stop()
+
+
+def told(error: Exception, bootstrap_servers: str) -> BrokerError:
+    """Return what a person who runs a tool is told of a client's error."""
+    if isinstance(error, (KafkaConnectionError, OSError)):
+        return BrokerError(
+            f"Kafka does not answer at {bootstrap_servers}. Is it running? "
+            "--bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS names another."
+        )
+    return BrokerError(str(error))  # aiokafka's errors begin with their name
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> Sequence[TopicPartition]:
