@@ -97,6 +97,8 @@ class _Analysis:
             self._harmonic = self._runs["harmony"].work(
                 lambda: self._hear_harmony(*self._held.blocks()).heard()
             )
+            if self._tidier.is_long:
+                give_back()
         yield "rhythm", self._finish_rhythm
         yield "harmony", self._finish_harmony
 

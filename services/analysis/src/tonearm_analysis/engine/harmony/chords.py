@@ -115,7 +115,7 @@ def _log_probabilities(heard: HeardHarmony, edges: Ints) -> Doubles:
 def best_path(log_chance: Doubles, change_nats: float) -> Ints:
     """Labels (n,) that maximise the sum, where every change costs the same."""
     n, n_labels = log_chance.shape
-    back = np.zeros((n, n_labels), np.int64)
+    back = np.zeros((n, n_labels), np.uint8)  # a label each; hours without beats have many
     value, stay = log_chance[0].copy(), np.arange(n_labels)
     for step in range(1, n):
         best = int(value.argmax())

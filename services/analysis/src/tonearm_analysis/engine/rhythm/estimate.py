@@ -16,7 +16,7 @@ from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
 from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
 from tonearm_analysis.engine.rhythm.listening import Heard, Listener
 from tonearm_analysis.engine.rhythm.model import Relation, RhythmEstimate, TempoCandidate
-from tonearm_analysis.engine.rhythm.sections import joined, sections
+from tonearm_analysis.engine.rhythm.sections import in_turn, joined, sections
 
 Doubles = npt.NDArray[np.float64]
 Range = tuple[float, float]
@@ -89,7 +89,7 @@ def estimate_heard(
     onset_rate = pulse.onset_count(heard.onsets[:, 0]) / max(heard.duration_s, 1e-9)
     parts = [
         part
-        for section in sections(len(heard.activations))
+        for section in in_turn(sections(len(heard.activations)))
         if (part := _section(heard.between(*section), harmonic, tempo_range_bpm)) is not None
     ]
     if not parts:

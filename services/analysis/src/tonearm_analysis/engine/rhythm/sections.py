@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
+from tonearm_analysis.engine.memory import give_back
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
 from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
 from tonearm_analysis.engine.rhythm.model import RhythmEstimate, TempoCandidate
@@ -23,6 +25,14 @@ def sections(n_frames: int) -> list[tuple[int, int]]:
     count = -(-(n_frames - OVERLAP_FRAMES) // step_max)
     step = -(-(n_frames - OVERLAP_FRAMES) // count)
     return [(k * step, min(k * step + step + OVERLAP_FRAMES, n_frames)) for k in range(count)]
+
+
+def in_turn(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The ranges one by one; what work on the one before left free goes back to the system."""
+    for index, frames in enumerate(ranges):
+        if index:
+            give_back()
+        yield frames
 
 
 def joined(parts: list[RhythmEstimate], *, onset_rate_hz: float) -> RhythmEstimate:

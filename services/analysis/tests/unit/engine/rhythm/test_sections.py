@@ -11,6 +11,7 @@ from tonearm_analysis.engine.rhythm.model import RhythmEstimate, TempoCandidate
 from tonearm_analysis.engine.rhythm.sections import (
     OVERLAP_FRAMES,
     SECTION_FRAMES,
+    in_turn,
     joined,
     sections,
 )
@@ -24,6 +25,11 @@ def test_sections_cover_all_frames_and_overlap(n: int) -> None:
     assert all(stop - start <= SECTION_FRAMES for start, stop in ranges)
     for (_, stop), (start, _) in pairwise(ranges):
         assert stop - start == OVERLAP_FRAMES
+
+
+@pytest.mark.parametrize("n", [0, SECTION_FRAMES + 1, 540_000])
+def test_sections_come_in_turn(n: int) -> None:
+    assert list(in_turn(sections(n))) == sections(n)
 
 
 def _part(start_s: float, stop_s: float, bpm: float, confidence: float) -> RhythmEstimate:
