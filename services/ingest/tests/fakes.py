@@ -190,7 +190,7 @@ class FakeEntitlements:
     """Port `Entitlements`. Set `error` to have every call refused with it."""
 
     def __init__(self) -> None:
-        self.on = {"audio-upload", "audio-download"}
+        self.on = {"audio-upload", "audio-analysis", "audio-download"}
         self.largest_bytes: int | None = None
         self.error: Exception | None = None
         self.reserve_error: Exception | None = None

@@ -29,7 +29,7 @@ class Generous:
     """Port `Entitlements`: everybody may do everything."""
 
     async def flags(self, caller: Caller) -> frozenset[str]:
-        return frozenset({"audio-upload", "audio-download"})
+        return frozenset({"audio-upload", "audio-analysis", "audio-download"})
 
     async def size_bytes_max(self, caller: Caller, *, size_bytes: int) -> int | None:
         return None

@@ -124,12 +124,13 @@ async def test_what_the_probe_refuses_is_removed(error: Exception) -> None:
     assert not world.entitlements.reserved
 
 
-async def test_without_the_flag_nothing_is_taken() -> None:
+@pytest.mark.parametrize("flag", ["audio-upload", "audio-analysis"])
+async def test_without_the_flag_nothing_is_taken(flag: str) -> None:
     world = World()
-    world.entitlements.on.clear()
+    world.entitlements.on.discard(flag)
     with pytest.raises(FeatureOff) as caught:
         await world.upload()
-    assert caught.value.members["flag"] == "audio-upload"
+    assert caught.value.members["flag"] == flag
     assert world.is_untouched
 
 

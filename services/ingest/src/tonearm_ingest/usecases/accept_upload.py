@@ -38,7 +38,8 @@ from tonearm_kit.clock import Clock
 from tonearm_kit.errors import AppError
 from tonearm_kit.ids import NewId
 
-UPLOAD_FLAG = "audio-upload"
+UPLOAD_FLAGS = ("audio-upload", "audio-analysis")
+"""An upload always asks for its analysis, so both are needed."""
 PRIORITY_FLAG = "premium-priority"
 
 
@@ -168,8 +169,9 @@ async def _replay(cmd: AcceptUpload, earlier: Audio) -> Accepted:
 async def _admit(cmd: AcceptUpload, intake: Intake) -> tuple[frozenset[str], int]:
     """Return the flags of the caller and the size at which this upload will be cut off."""
     flags = await intake.entitlements.flags(cmd.caller)
-    if UPLOAD_FLAG not in flags:
-        raise FeatureOff(flag=UPLOAD_FLAG)
+    for flag in UPLOAD_FLAGS:
+        if flag not in flags:
+            raise FeatureOff(flag=flag)
     of_plan = await intake.entitlements.size_bytes_max(
         cmd.caller, size_bytes=cmd.declared_size_bytes or 0
     )
