@@ -11,26 +11,23 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-LONG_S: Final = 240.0
-"""A recording shorter than this never pays for it."""
-EVERY_S: Final = 60.0
-"""Seconds of a long recording between two times: half of what the beat networks hear at once, so
-that what they and the others need for a moment does not add up."""
+EVERY_S: Final = 240.0
+"""Seconds of sound between two times; a recording shorter than this never pays for it."""
 
 
 class Tidier:
-    """Gives free memory back each EVERY_S seconds of a long recording."""
+    """Gives free memory back each EVERY_S seconds of sound."""
 
     def __init__(self, *, sample_rate_hz: int) -> None:
-        self._rate_hz = sample_rate_hz
-        self._frames_left = round(LONG_S * sample_rate_hz)
+        self._every_frames = round(EVERY_S * sample_rate_hz)
+        self._frames = 0
         self.is_long = False
 
     def heard(self, frames: int) -> None:
         """Count so many frames more."""
-        self._frames_left -= frames
-        if self._frames_left <= 0:
-            self._frames_left, self.is_long = round(EVERY_S * self._rate_hz), True
+        self._frames += frames
+        if self._frames >= self._every_frames:
+            self._frames, self.is_long = 0, True
             give_back()
 
 

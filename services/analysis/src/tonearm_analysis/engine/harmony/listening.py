@@ -19,6 +19,7 @@ from tonearm_analysis.engine.harmony.cqt import (
     whitened,
 )
 from tonearm_analysis.engine.harmony.names import PITCH_CLASSES
+from tonearm_analysis.engine.memory import give_back
 from tonearm_analysis.engine.models import open_network, read_card
 
 CHORD_NETWORK: Final = "crema_chord"
@@ -131,6 +132,8 @@ class HarmonyListener:
 
     def _read(self) -> None:
         """Turn the pending constant-Q frames into the little that is kept of them."""
+        if self._parts:
+            give_back()  # before the network needs most, in a recording of more than five minutes
         bins = np.concatenate(self._pending)
         self._pending, self._pending_frames = [], 0
         width = bins.shape[1] - BINS_PER_OCTAVE

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tonearm_analysis.engine.memory import give_back
 from tonearm_analysis.engine.models import Network, open_network
 from tonearm_analysis.engine.rhythm.bands import (
     FRAME_RATE_HZ,
@@ -37,6 +38,9 @@ STRETCH_FRAMES: Final = 3_000
 STRETCHES_MAX: Final = 4
 # Frames gathered before the networks run: two minutes, 7 MB, and ten times that while they do.
 WINDOW_FRAMES: Final = 6_000
+# From then on free memory is given back before the networks take ten times their input: the most
+# that a long recording needs is theirs alone, not theirs on top of what others let go of.
+WINDOWS_UNTIDIED: Final = 2
 LOW_BANDS: Final = slice(0, 36)  # up to about 200 Hz: kick drum and bass
 HIGH_BANDS: Final = slice(100, N_BANDS)  # from about 2.5 kHz: hi-hat, snare, consonants
 # The level of the first minute, its quiet parts left out, sets the gain for the rest.
@@ -165,6 +169,8 @@ class Listener:
 
     def _read(self) -> None:
         """Run the networks over the pending features; the last of them become the next lead-in."""
+        if len(self._activations) >= WINDOWS_UNTIDIED:
+            give_back()
         features = np.concatenate(self._pending)
         context = self._context_frames
         total = np.zeros((len(features) - context, 2), np.float32)
