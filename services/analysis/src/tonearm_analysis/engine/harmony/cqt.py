@@ -112,16 +112,22 @@ class Stream:
 
     def __init__(self) -> None:
         self._sound = np.zeros(0, np.float32)
+        self._blocks: list[Floats] = []
+        self._waiting = 0
         self._margin_hops = 0
         self._n_samples = 0
         self._n_frames = 0
 
     def push(self, block: Floats) -> list[Floats]:
-        """Hear one block; returns the segments of frames that are complete by now."""
-        self._sound = np.concatenate([self._sound, block])
+        """Hear one block, and keep it; returns the segments of frames that are complete by now."""
+        self._blocks.append(block)
+        self._waiting += len(block)
         self._n_samples += len(block)
-        done = []
+        done: list[Floats] = []
         need = self._margin_hops + SEGMENT_HOPS + MARGIN_HOPS
+        if len(self._sound) + self._waiting < need * HOP_SAMPLES:
+            return done
+        self._join()
         while len(self._sound) >= need * HOP_SAMPLES:
             done.append(self._take(SEGMENT_HOPS, self._sound[: need * HOP_SAMPLES]))
             need = self._margin_hops + SEGMENT_HOPS + MARGIN_HOPS
@@ -131,8 +137,14 @@ class Stream:
         """The frames that are left, as at most one segment."""
         if not self._n_samples:
             return []
+        self._join()
         left = self._n_samples // HOP_SAMPLES + 1 - self._n_frames
         return [self._take(left, self._sound)] if left > 0 else []
+
+    def _join(self) -> None:
+        """Join what waits to the sound: once a segment, as joining block by block costs more."""
+        self._sound = np.concatenate([self._sound, *self._blocks])
+        self._blocks, self._waiting = [], 0
 
     def _take(self, hops: int, sound: Floats) -> Floats:
         frames = magnitudes(sound, self._margin_hops + hops)[self._margin_hops :]

@@ -99,7 +99,7 @@ def _beat_scores(
 ) -> Floats:
     """Score of a downbeat [0] and a plain beat [1] of each length from each start frame.
 
-    Start frames run from the longest length before the sound, shape (2, frames, lengths).
+    Start frames run from the longest length before the sound, shape (2, lengths, frames).
     """
     lead, n = int(lengths[-1]), len(activations)
     beat = np.clip(activations[:, 0], PROBABILITY_FLOOR, 1).astype(np.float64)
@@ -113,13 +113,13 @@ def _beat_scores(
 
     on_sums = [sums(np.log(down)), sums(np.log(beat))]
     off_sums = sums(np.log(off.astype(np.float64) / (ON_BEAT_SHARE - 1)))
-    scores = np.empty((2, lead + n, len(lengths)), np.float32)
+    scores = np.empty((2, len(lengths), lead + n), np.float32)
     for index, length in enumerate(lengths):
         head = -(-int(length) // ON_BEAT_SHARE)
         rest = off_sums[length : length + lead + n] - off_sums[head : head + lead + n]
         rest += length_scores[index]
         for kind, on in enumerate(on_sums):
-            scores[kind, :, index] = on[head : head + lead + n] - on[: lead + n] + rest
+            scores[kind, index] = on[head : head + lead + n] - on[: lead + n] + rest
     return scores
 
 
@@ -142,10 +142,12 @@ def decode(
 
 
 class _Search:
-    """Values of the best path into every beat, by state, start frame and length.
+    """Values of the best path into every beat, by length, state and start frame.
 
     Frames here count from the longest length before the sound.  The values lie behind that many
-    frames more, and before as many, in which no beat starts: no look leaves the array.
+    frames more, and before as many, in which no beat starts: no look leaves the array.  Lengths
+    come first and frames last, so that one move of all states and frames of a block is one run
+    through memory.
     """
 
     def __init__(self, lengths: Ints, states: States, n_frames: int) -> None:
@@ -153,68 +155,60 @@ class _Search:
         self.cost = moves_among(lengths)
         self.lead, self.n_starts = int(lengths[-1]), int(lengths[-1]) + n_frames
         rows = self.lead + self.n_starts + self.lead + 1
-        shape = (len(states.position), rows, len(lengths))
+        shape = (len(lengths), len(states.position), rows)
         self.values = np.full(shape, IMPOSSIBLE, np.float32)
 
     def _ended(self, frames: Ints) -> Ints:
-        """Where in the flat values the beats lie that end at these frames, (states, n, lengths)."""
-        n_states, n_rows, n_lengths = self.values.shape
-        row = self.lead + frames[:, None] - self.lengths
-        flat = row * n_lengths + np.arange(n_lengths)
-        return np.asarray(flat + np.arange(n_states)[:, None, None] * (n_rows * n_lengths))
+        """Where in the flat values the beats lie that end at these frames, (lengths, states, n)."""
+        n_lengths, n_states, n_rows = self.values.shape
+        first_row = np.arange(n_lengths * n_states).reshape(n_lengths, n_states, 1) * n_rows
+        return np.asarray(first_row + self.lead + frames - self.lengths[:, None, None])
 
     def run(self, scores: Floats) -> None:
         """Fill the values, a block as long as the shortest beat at a time."""
         n_downbeats = len(self.states.bars)
         for start, stop, value in self._arrivals():
             if start <= self.lead:  # a beat that runs when the sound starts is the first
-                running = np.arange(start, stop)[:, None] + self.lengths > self.lead
+                running = np.arange(start, stop) + self.lengths[:, None] > self.lead
                 early = min(stop, self.lead + 1) - start
-                value[:, :early] = np.where(running[:early], 0.0, IMPOSSIBLE)
-            value[:n_downbeats] += scores[0, start:stop]
-            value[n_downbeats:] += scores[1, start:stop]
-            self.values[:, self.lead + start : self.lead + stop] = value
+                value[:, :, :early] = np.where(running[:, None, :early], 0.0, IMPOSSIBLE)
+            value[:, :n_downbeats] += scores[0, :, None, start:stop]
+            value[:, n_downbeats:] += scores[1, :, None, start:stop]
+            self.values[:, :, self.lead + start : self.lead + stop] = value
 
     def _arrivals(self) -> Iterator[tuple[int, int, Floats]]:
-        """Block by block the value of the best beat before, for every state, start and length."""
-        block, (n_states, _, n_lengths) = int(self.lengths[0]), self.values.shape
-        reach, flat = len(self.cost) // 2, self.values.reshape(-1)
-        places = self._ended(np.arange(block))[self.states.previous]
-        padded = np.full((n_states, block, n_lengths + 2 * reach), IMPOSSIBLE, np.float32)
-        inner = padded[:, :, reach : reach + n_lengths]
-        windows = np.lib.stride_tricks.sliding_window_view(padded, n_lengths, axis=2)
-        sources = windows.transpose(2, 0, 1, 3)  # by move first, then as the values
-        cost = self.cost[:, None, None, :].astype(np.float32)
-        came = np.empty(sources.shape, np.float32)
-        best = np.empty(places.shape, np.float32)
+        """Block by block the value of the best beat before, for every length, state and start."""
+        block, (n_lengths, n_states, _) = int(self.lengths[0]), self.values.shape
+        n_moves, row = len(self.cost), n_states * block
+        reach, flat = n_moves // 2, self.values.reshape(-1)
+        places = self._ended(np.arange(block))[:, self.states.previous]
+        padded = np.full((n_lengths + 2 * reach, n_states, block), IMPOSSIBLE, np.float32)
+        inner = padded[reach : reach + n_lengths]
+        # Row k holds what each length may come from by move k: the same rows, k further on.
+        step = padded.itemsize
+        sources: Floats = np.ndarray(
+            (n_moves, n_lengths * row), np.float32, padded, strides=(row * step, step)
+        )
+        # Written out for every state and frame: adding it is one run through memory as well.
+        cost = np.repeat(self.cost.astype(np.float32), row, axis=1)
+        came, best = np.empty_like(cost), np.empty(inner.shape, np.float32)
         for start in range(0, self.n_starts, block):
-            inner[...] = flat[places]
+            flat.take(places, out=inner, mode="clip")  # never clips, and needs no copy so
             np.add(sources, cost, out=came)
-            came.max(axis=0, out=best)
+            came.max(axis=0, out=best.reshape(-1))
             stop = min(start + block, self.n_starts)
-            yield start, stop, best[:, : stop - start]
-            places += block * n_lengths
+            yield start, stop, best[:, :, : stop - start]
+            places += block
 
     def best_path(self) -> Path:
         """Follow the best path back from the end of the sound."""
-        lengths, states, flat = self.lengths, self.states, self.values.reshape(-1)
+        states, flat = self.states, self.values.reshape(-1)
         ends = self.n_starts + np.arange(self.lead + 1)
-        final = flat[self._ended(ends)]  # the last beat started before the end
+        # The last beat started before the end; of equals the first state's, earliest and shortest.
+        final = flat[self._ended(ends)].transpose(1, 2, 0)
         best = {bar: float(final[states.group == g].max()) for g, bar in enumerate(states.bars)}
         state, end, index = (int(k) for k in np.unravel_index(int(final.argmax()), final.shape))
-        reach = len(self.cost) // 2
-        start, frames, numbers = int(ends[end] - lengths[index]), [], []
-        while True:
-            frames.append(start - self.lead)
-            numbers.append(int(states.position[state]) + 1)
-            if start <= self.lead:
-                break
-            state = int(states.previous[state])
-            first = max(0, index - reach)
-            sources = np.arange(first, min(len(lengths), index + reach + 1))
-            came = self.values[state, self.lead + start - lengths[sources], sources]
-            index = int(sources[np.argmax(came + self.cost[sources - index + reach, index])])
-            start -= int(lengths[index])
+        frames, numbers = self._walked_back(state, int(ends[end] - self.lengths[index]), index)
         kept = [(f, n) for f, n in zip(reversed(frames), reversed(numbers), strict=True) if f >= 0]
         return Path(
             np.array([f for f, _ in kept], np.int64),
@@ -223,3 +217,23 @@ class _Search:
             max(best.values()),
             best,
         )
+
+    def _walked_back(self, state: int, start: int, index: int) -> tuple[list[int], list[int]]:
+        """Frames, from the sound's start, and numbers of the beats up to the given one, last first.
+
+        state, start, index: of the given beat, the last one as an index of lengths.
+        """
+        lengths, reach, flat = self.lengths.tolist(), len(self.cost) // 2, self.values.reshape(-1)
+        ended = self._ended(np.zeros(1, np.int64))[:, :, 0]
+        position, previous = self.states.position.tolist(), self.states.previous.tolist()
+        frames, numbers = [], []
+        while True:
+            frames.append(start - self.lead)
+            numbers.append(position[state] + 1)
+            if start <= self.lead:
+                return frames, numbers
+            state = previous[state]
+            first, stop = max(0, index - reach), min(len(lengths), index + reach + 1)
+            moves = self.cost[first - index + reach : stop - index + reach, index]
+            index = first + int((flat[ended[first:stop, state] + start] + moves).argmax())
+            start -= lengths[index]
