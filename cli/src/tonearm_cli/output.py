@@ -60,7 +60,7 @@ class Output:
     def note(self, text: str) -> None:
         """Say something in passing; silent with `--json`."""
         if not self.as_json:
-            self.err.print(text)
+            self.err.print(text, soft_wrap=True)  # a command in it can be copied whole
 
     def error(self, error: CliError) -> None:
         """Say in one line what is wrong and what to do."""

@@ -33,12 +33,14 @@ def main(
     settings: type[S],
     serve: Callable[[S, asyncio.Event], Coroutine[Any, Any, None]],
     migrate: Callable[[S], Awaitable[list[str]]],
+    epilog: str | None = None,
 ) -> None:
     """Run the command that the arguments name and exit with its status.
 
-    A wrong setting exits with status 2 and one line; a failed migration with 1.
+    epilog: the last words of the help, such as what else the service's caller knows. A wrong
+    setting exits with status 2 and one line; a failed migration with 1.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m tonearm_{service}")
+    parser = argparse.ArgumentParser(prog=f"python -m tonearm_{service}", epilog=epilog)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in _HELP.items():
         commands.add_parser(name, help=text)

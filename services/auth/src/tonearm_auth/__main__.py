@@ -28,12 +28,16 @@ def operate() -> int:
     settings = load(Settings)
     logs.configure("auth", level=settings.log_level, format=settings.log_format)
     if options.command == "make-admin":
-        return _run(lambda: bootstrap.make_admin(settings, options.email))
+        return _run(lambda: _make_admin(settings, options.email))
 
     async def rotate() -> str:
         return "\n".join(await bootstrap.start_key_rotation(settings))
 
     return _run(rotate)
+
+
+async def _make_admin(settings: Settings, email: str) -> str:
+    return f"{email} is a superuser now: {await bootstrap.make_admin(settings, email)}"
 
 
 def _run(work: Callable[[], Awaitable[str]]) -> int:
@@ -51,4 +55,10 @@ def _run(work: Callable[[], Awaitable[str]]) -> int:
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] in _OPERATOR:
         raise SystemExit(operate())
-    main("auth", settings=Settings, serve=bootstrap.serve, migrate=bootstrap.migrate)
+    main(
+        "auth",
+        settings=Settings,
+        serve=bootstrap.serve,
+        migrate=bootstrap.migrate,
+        epilog="For operators: make-admin EMAIL, rotate-keys.",
+    )
