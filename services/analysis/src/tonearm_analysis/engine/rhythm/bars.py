@@ -1,38 +1,31 @@
-"""Which beats are downbeats: evidence at each beat, then the count that explains it best.
+"""What speaks for a downbeat at each beat of a grid.
 
-Evidence: the networks' downbeat probability, onset strengths, and how much chord, root, bass and
-pitch classes change at the beat.  A logistic fit over five beats turns it into one number a beat.
+The networks' downbeat probability, onset strengths at the beat, before and after it (long notes
+start on strong beats), and how much chord, root, bass, pitch classes and level change there.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ as HARMONY_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import HeardHarmony
-from tonearm_analysis.engine.models import read_numbers
 from tonearm_analysis.engine.rhythm import pulse
+from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
 from tonearm_analysis.engine.rhythm.listening import Heard
 
 Doubles = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
-CONTEXT_BEATS: Final = 2
-# What a break in the count costs, nats: a bar too long or too short now and then is music.
-BREAK_NATS: Final = 14.0
 # Sums over harmony begin at a whole number of these, about ten minutes: few of hours at a time.
 SPAN_FRAMES: Final = 6_463
-
-
-class Count(NamedTuple):
-    """Numbers of the beats in bars of `bar_beats`, and the log-likelihood per beat."""
-
-    bar_beats: int
-    numbers: Ints
-    score: float
+# Harmony on either side of a beat is compared over so many beats at most.
+REACH_BEATS: Final = 4
+# Parts of the sound around a beat, in beats from it, without the onsets of the beats themselves.
+AROUND: Final = ((0.2, 0.85), (0.2, 1.85), (-0.8, -0.15))
 
 
 def _span(when: Doubles, reach_s: float, frames: int) -> tuple[int, int]:
@@ -67,8 +60,29 @@ def _change(before: Doubles, after: Doubles) -> Doubles:
     return np.asarray(1.0 - (before * after).sum(axis=1) / (size + 1e-9), np.float64)
 
 
-def evidence(heard: Heard, harmonic: HeardHarmony, times_s: Doubles) -> Doubles:
-    """Evidence (beats, measures), each measure in deviations from its mean over the recording."""
+def evidence(heard: Heard, harmonic: HeardHarmony, moves_s: Sequence[Doubles]) -> list[Doubles]:
+    """Of each move of a grid the evidence (beats, measures).
+
+    Each measure is in deviations from its mean over the move.  moves_s: at least two beats each,
+    from the first frame; all along one stretch, so that sums over it serve all.
+    """
+    gap_s = float(np.median(np.diff(moves_s[0])))
+    times_s = np.concatenate(moves_s)
+    columns = [
+        *_at_beats(heard, times_s),
+        *_around_beats(heard, times_s, gap_s),
+        *_harmony(harmonic, times_s + heard.start_s, gap_s),
+    ]
+    ends = np.cumsum([len(move) for move in moves_s])
+    out = []
+    for table in np.split(np.stack(columns, axis=1), ends[:-1]):
+        centred = table - table.mean(axis=0)
+        out.append(np.asarray(centred / (centred.std(axis=0) + 0.05), np.float64))
+    return out
+
+
+def _at_beats(heard: Heard, times_s: Doubles) -> list[Doubles]:
+    """What the networks and the onsets say of the beats themselves."""
     beat = pulse.strongest_near(heard.activations[:, 0], times_s, reach=2)
     down = pulse.strongest_near(heard.activations[:, 1], times_s, reach=2)
     columns = [
@@ -79,67 +93,48 @@ def evidence(heard: Heard, harmonic: HeardHarmony, times_s: Doubles) -> Doubles:
     for curve in heard.onsets.T:
         strength = pulse.strongest_near(curve, times_s)
         columns.append(np.log(strength / (strength.mean() + 1e-9) + 0.05))
-    when, gap = times_s + heard.start_s, float(np.median(np.diff(times_s)))
-    first, last = _span(when, 2 * gap, len(harmonic.level))
-    when = when - first / HARMONY_RATE_HZ
-    for values in (
-        harmonic.pitch,
-        harmonic.root,
-        harmonic.chord_bass,
-        harmonic.chords,
-        harmonic.bass,
-        harmonic.treble,
+    return columns
+
+
+def _around_beats(heard: Heard, times_s: Doubles, gap_s: float) -> list[Doubles]:
+    """How much happens between a beat and its neighbours."""
+    columns = []
+    for curve in (heard.onsets[:, 0], heard.activations.sum(axis=1)):
+        running = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
+        for start, stop in AROUND:
+            first, last = (
+                np.clip(np.round((times_s + part * gap_s) * FRAME_RATE_HZ), 0, len(curve))
+                .astype(int) for part in (start, stop)
+            )  # fmt: skip
+            mean = (running[last] - running[first]) / np.maximum(last - first, 1)
+            columns.append(np.log(mean / (float(curve.mean()) + 1e-9) + 0.05))
+    return columns
+
+
+def _harmony(harmonic: HeardHarmony, when_s: Doubles, gap_s: float) -> list[Doubles]:
+    """How harmony and level differ before and after each beat."""
+    first, last = _span(when_s, REACH_BEATS * gap_s, len(harmonic.level))
+    when = when_s - first / HARMONY_RATE_HZ
+    columns = []
+    for values, spans_beats in (
+        (harmonic.pitch, (1, 2, 4)),
+        (harmonic.root, (1, 2)),
+        (harmonic.chord_bass, (1, 2, 4)),
+        (harmonic.chords, (1, 2, 4)),
+        (harmonic.bass, (1, 2)),
+        (harmonic.treble, (1, 2)),
     ):
         running = _running(values[first:last])
-        for beats in (1, 2):
-            before = _mean_between(running, when - beats * gap, when)
-            columns.append(_change(before, _mean_between(running, when, when + beats * gap)))
-    for values in (harmonic.bass, harmonic.treble):
-        running = _running(values[first:last].sum(axis=1))
-        after, before = (_mean_between(running, when + k * gap, when + (k + 1) * gap)[:, 0]
-                         for k in (0, -1))  # fmt: skip
-        columns.append(np.log((after + 0.1) / (before + 0.1)))
-    table = np.stack(columns, axis=1)
-    table = table - table.mean(axis=0)
-    return np.asarray(table / (table.std(axis=0) + 0.05), np.float64)
-
-
-def in_context(table: Doubles) -> Doubles:
-    """Each beat's evidence beside that of its neighbours, two on either side."""
-    n = len(table)
-    padded = np.pad(table, ((CONTEXT_BEATS, CONTEXT_BEATS), (0, 0)))
-    return np.concatenate([padded[k : k + n] for k in range(2 * CONTEXT_BEATS + 1)], axis=1)
-
-
-def downbeat_logits(table: Doubles, weights: dict[str, Any]) -> Doubles:
-    """Log odds that each beat is a downbeat."""
-    return np.asarray(
-        in_context(table) @ np.array(weights["weights"]) + weights["bias"], np.float64
-    )
-
-
-def count_bars(logits: Doubles, bar_beats: int) -> Count:
-    """The best numbering in bars of that many beats; a break in the count has its price."""
-    yes, no = -np.log1p(np.exp(-logits)), -np.log1p(np.exp(logits))
-    fits = np.repeat(no[:, None], bar_beats, axis=1)
-    fits[:, 0] = yes
-    value, back = fits[0].copy(), np.zeros(fits.shape, np.int64)
-    onward = (np.arange(bar_beats) - 1) % bar_beats
-    for beat in range(1, len(logits)):
-        step, best = value[onward], int(value.argmax())
-        broken = value[best] - BREAK_NATS
-        back[beat] = np.where(step >= broken, onward, best)
-        value = np.maximum(step, broken) + fits[beat]
-    number = int(value.argmax())
-    numbers = [number]
-    for beat in range(len(logits) - 1, 0, -1):
-        number = int(back[beat, number])
-        numbers.append(number)
-    return Count(bar_beats, np.array(numbers[::-1]) + 1, float(value.max()) / len(logits))
-
-
-def three_over_four_odds(three: Count, four: Count, decoded: float) -> float:
-    """Log odds of bars of three over bars of four."""
-    weights: dict[str, Any] = read_numbers("rhythm_weights")["meter"]
-    terms = np.array([three.score - four.score, decoded])
-    return float(np.array(weights["weights"]) @ terms + weights["bias"])
+        for beats in spans_beats:
+            before = _mean_between(running, when - beats * gap_s, when)
+            columns.append(_change(before, _mean_between(running, when, when + beats * gap_s)))
+        if values is harmonic.chords:  # one that stays over the next beat began here
+            here = _mean_between(running, when, when + gap_s)
+            columns.append(_change(here, _mean_between(running, when + gap_s, when + 2 * gap_s)))
+    for values, floor in ((harmonic.bass, 0.1), (harmonic.treble, 0.1), (harmonic.level, 0.05)):
+        inside = values[first:last].reshape(last - first, -1)
+        running = _running(inside.sum(axis=1, dtype=np.float64))
+        after = _mean_between(running, when, when + gap_s)[:, 0]
+        before = _mean_between(running, when - gap_s, when)[:, 0]
+        columns.append(np.log((after + floor) / (before + floor)))
+    return columns

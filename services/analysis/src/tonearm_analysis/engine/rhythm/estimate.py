@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tonearm_analysis.engine import harmony
 from tonearm_analysis.engine.harmony.listening import HeardHarmony
 from tonearm_analysis.engine.models import read_numbers
-from tonearm_analysis.engine.rhythm import bars, pulse, readings
+from tonearm_analysis.engine.rhythm import placing, pulse, readings
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
 from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
 from tonearm_analysis.engine.rhythm.listening import Heard, Listener
@@ -34,6 +34,7 @@ RELATIONS: Final[tuple[tuple[float, Relation], ...]] = (
     (1 / 3, "third"),
 )
 SAME_TEMPO: Final = 0.04
+METERS: Final = {2: "6/8", 3: "3/4", 4: "4/4"}  # by beats to the bar
 # Measured on generated clips: at half or double the tempo many beats are right all the same.
 F_AT_RIGHT_TEMPO: Final = 0.98
 F_AT_WRONG_TEMPO: Final = 0.65
@@ -50,7 +51,7 @@ class Chosen:
     """One reading of a recording, or of a section of it, with its bars counted."""
 
     grid: readings.Grid
-    numbers: bars.Ints
+    numbers: placing.Ints
     meter: str
     meter_confidence: float
 
@@ -114,9 +115,15 @@ def _section(
     beat_chance = pulse_probability(heard, found[index], values[index])
     if beat_chance < float(_confidence_numbers()["pulse"]["none_below"]):
         return None
-    if compound:
-        found[index] = readings.on_strong_thirds(heard, found[index])
-    chosen = _counted(heard, harmonic, found[index], float(chance[1, index]), bool(compound))
+    kind = placing.KINDS[compound]
+    placed = placing.place(placing.tried(heard, harmonic, found[index], kind))
+    found[index] = replace(found[index], times_s=placed.times_s)
+    chosen = Chosen(
+        found[index],
+        placed.numbers,
+        METERS[placed.bar_beats],
+        float(chance[compound].sum() / chance.sum()) * placed.chance,
+    )
     return _described(heard, found, chance, wanted, chosen, beat_chance, values[index])
 
 
@@ -126,22 +133,6 @@ def _preferred(chance: Doubles, found: list[readings.Grid], wanted: Range | None
         return chance
     inside = np.array([wanted[0] <= grid.bpm <= wanted[1] for grid in found])
     return np.where(inside, chance, chance * 1e-6)
-
-
-def _counted(
-    heard: Heard, harmonic: HeardHarmony, grid: readings.Grid, three_chance: float, compound: bool
-) -> Chosen:
-    """Count the bars of a grid."""
-    weights: dict[str, Any] = read_numbers(readings.WEIGHTS)["downbeats"]
-    logits = bars.downbeat_logits(bars.evidence(heard, harmonic, grid.times_s), weights)
-    if compound:
-        count = bars.count_bars(logits, 2)
-        return Chosen(grid, count.numbers, "6/8", three_chance)
-    three, four = bars.count_bars(logits, 3), bars.count_bars(logits, 4)
-    odds = bars.three_over_four_odds(three, four, grid.three_over_four)
-    count = three if odds > 0 else four
-    sure = (1.0 - three_chance) / (1.0 + float(np.exp(-abs(odds))))
-    return Chosen(grid, count.numbers, f"{count.bar_beats}/4", sure)
 
 
 def _confidence_numbers() -> dict[str, Any]:

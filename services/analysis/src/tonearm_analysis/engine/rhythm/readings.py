@@ -8,7 +8,7 @@ parts and multiples of its beat the onsets, the networks' answers and the harmon
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -29,11 +29,11 @@ READING_BPM: Final = (45.0, 230.0)
 RATIOS: Final = (2.0, 1 / 2, 3 / 2, 2 / 3, 1 / 3)
 LENGTH_SLACK: Final = 0.06
 FEWEST_BEATS: Final = 4
+# Measures count no farther than so many deviations from their mean.
+FARTHEST: Final = 4.0
 WEIGHTS: Final = "rhythm_weights"
 CURVES: Final = ("activation", "onset", "low", "high")
 PARTS: Final = (0.0, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4)
-# What onsets count beside the networks where the first of three is looked for.
-ONSET_SHARE: Final = 0.25
 # A recipe fitted on recordings with tapped tempo, one measure among others here.
 DOUBLE_WEIGHTS: Final = np.array([-4.701, 0.703, 0.748, 2.031])
 DOUBLE_BIAS: Final = 0.870
@@ -83,23 +83,6 @@ def _grid(heard: Heard, ratio: float, path: decoder.Path) -> Grid | None:
         return None
     difference = (path.scores[3] - path.scores[4]) / len(times)
     return Grid(ratio, times, pulse.tempo_bpm(times), difference)
-
-
-def on_strong_thirds(heard: Heard, grid: Grid) -> Grid:
-    """The grid moved by no, one or two thirds of a beat, to where networks, onsets and bass agree.
-
-    Where beats divide in three, the networks, which learnt from beats that divide in two, often
-    follow the upbeat: the last third.
-    """
-    gaps = np.append(np.diff(grid.times_s), np.median(np.diff(grid.times_s)))
-    curves = (heard.activations.sum(axis=1), heard.onsets[:, 0], heard.onsets[:, 1])
-    shifted = [grid.times_s + gaps * third / 3 for third in range(3)]
-    weight = np.array([1.0, ONSET_SHARE, ONSET_SHARE])
-    strength = [
-        weight @ np.log([pulse.strongest_near(curve, times).mean() + 1e-6 for curve in curves])
-        for times in shifted
-    ]
-    return replace(grid, times_s=shifted[int(np.argmax(strength))])
 
 
 def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[dict[str, float]]:
@@ -203,14 +186,23 @@ def _doubling(values: dict[str, float]) -> float:
 
 def probabilities(values: list[dict[str, float]]) -> Doubles:
     """Chance of each reading, shape (2, grids): beats that divide in two, and in three."""
-    weights: dict[str, Any] = read_numbers(WEIGHTS)["readings"]
-    table = np.array([[row[name] for name in weights["names"]] for row in values])
-    table = (table - np.array(weights["mean"])) / np.array(weights["deviation"])
-    scores = np.stack(
-        [
-            table @ np.array(weights[kind]) + weights[f"{kind}_bias"]
-            for kind in ("simple", "compound")
-        ]
-    ) / float(weights["temperature"])
+    numbers: dict[str, Any] = read_numbers(WEIGHTS)["readings"]
+    return chances(numbers, values)
+
+
+def chances(numbers: dict[str, Any], values: list[dict[str, float]]) -> Doubles:
+    """The chances that the numbers of a fit give: of the mean score of some small networks."""
+    table = np.array([[row[name] for name in numbers["names"]] for row in values])
+    table = (table - np.array(numbers["mean"])) / np.array(numbers["deviation"])
+    table = np.clip(table, -FARTHEST, FARTHEST)
+    scores = np.mean([network_scores(net, table) for net in numbers["networks"]], axis=0)
+    scores = scores.T / float(numbers["temperature"])
     chance = np.exp(scores - scores.max())
     return np.asarray(chance / chance.sum(), np.float64)
+
+
+def network_scores(net: dict[str, Any], table: Doubles) -> Doubles:
+    """Scores (grids, 2) of a linear part and one hidden layer beside it."""
+    hidden = np.tanh(table @ np.array(net["into"]) + np.array(net["into_bias"]))
+    straight = table @ np.array(net["straight"]) + np.array(net["bias"])
+    return np.asarray(straight + hidden @ np.array(net["out"]), np.float64)

@@ -7,7 +7,7 @@ import pytest
 
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ as HARMONY_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import HeardHarmony
-from tonearm_analysis.engine.rhythm import Heard, periodicity, readings
+from tonearm_analysis.engine.rhythm import Heard, periodicity
 from tonearm_analysis.engine.rhythm.changes import change_curves
 
 ECHO_NAMES = list(periodicity.ECHOES)
@@ -66,16 +66,3 @@ def test_harmony_moves_where_the_chord_changes() -> None:
 def test_a_sound_too_short_for_a_chord_does_not_move() -> None:
     curves = change_curves(heard(5), harmony_with_changes(2.0, duration_s=0.1))
     assert all(len(curve) == 5 and not curve.any() for curve in curves.values())
-
-
-@pytest.mark.parametrize("third", [0, 1, 2])
-def test_beats_in_three_start_where_networks_onsets_and_bass_agree(third: int) -> None:
-    sound = heard()
-    frames = np.arange(10, 900, 30)
-    sound.activations[frames, 0] = sound.activations[frames + 10, 0] = 0.5
-    sound.onsets[frames + 10 * third] = 0.6
-    sound.activations[frames + 10 * third, 0] = 0.6
-    times = frames / 50
-    moved = readings.on_strong_thirds(sound, readings.Grid(1.0, times, 100.0, 0.0))
-    assert moved.times_s == pytest.approx(times + third * 0.2)
-    assert moved.bpm == 100.0
