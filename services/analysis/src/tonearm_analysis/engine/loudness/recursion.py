@@ -49,18 +49,23 @@ class BlockFilter:
         self._across = _chain(step**_GROUP, _GROUPS_MAX)
         self._fade = step[:, None] ** np.arange(1, _GROUP + 1)
         self._leaps = (step**_GROUP)[:, None] ** np.arange(_GROUPS_MAX)
+        self._whole: Floats = np.empty((0, 0, 0), dtype=np.float32)
+        self._heard: Floats = np.empty((0, 0, 0), dtype=np.float32)
 
     def run(self, planar: Floats) -> Floats:
         """Return the output of the next samples of the first channels, shape (channels, n).
 
-        n is a multiple of BLOCK; channels that are left out keep their state.
+        n is a multiple of BLOCK; channels that are left out keep their state. The output may be
+        overwritten by the next call.
         """
         length = planar.shape[1]
+        if length <= CHUNK_FRAMES_MAX:
+            return self._run_chunk(planar)
         parts = [
-            self._run_chunk(planar[:, start : start + CHUNK_FRAMES_MAX])
+            self._run_chunk(planar[:, start : start + CHUNK_FRAMES_MAX]).copy()
             for start in range(0, length, CHUNK_FRAMES_MAX)
         ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return np.concatenate(parts, axis=1)
 
     def states_are_equal(self) -> bool:
         """Tell whether all channels have heard the same so far."""
@@ -73,13 +78,17 @@ class BlockFilter:
     def _run_chunk(self, planar: Floats) -> Floats:
         channels, length = planar.shape
         pairs = self._states.shape[1]
-        whole = np.empty((channels, length // BLOCK, BLOCK + 2 * pairs), dtype=np.float32)
+        shape = (channels, length // BLOCK, BLOCK + 2 * pairs)
+        if self._whole.shape != shape:
+            # Kept from chunk to chunk: fresh memory of this size costs as much as the products.
+            self._whole = np.empty(shape, dtype=np.float32)
+            self._heard = np.empty((*shape[:2], BLOCK), dtype=np.float32)
+        whole = self._whole
         whole[:, :, :BLOCK] = planar.reshape(channels, -1, BLOCK)
         states = self._chained(whole[:, :, :BLOCK] @ self._input)
         whole[:, :, BLOCK : BLOCK + pairs] = states.real.transpose(0, 2, 1)
         whole[:, :, BLOCK + pairs :] = states.imag.transpose(0, 2, 1)
-        output: Floats = (whole @ self._output).reshape(channels, length)
-        return output
+        return np.matmul(whole, self._output, out=self._heard).reshape(channels, length)
 
     def _chained(self, gathered: Floats) -> Complexes:
         """Return each block's state at its start, shape (channels, pairs, n), and keep the last.

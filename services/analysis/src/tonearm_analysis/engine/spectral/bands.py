@@ -46,7 +46,8 @@ class BandCollector:
 
     def feed(self, block: Block) -> None:
         """Add a block."""
-        held = np.concatenate([self._held, block.mono])
+        # Most rates leave nothing over: frames and blocks are powers of two.
+        held = np.concatenate([self._held, block.mono]) if len(self._held) else block.mono
         if block.is_last and not self._frames:
             # A very short recording is one padded frame. Elsewhere the last part of a frame is
             # left out: its abrupt end would spread over the whole spectrum.
@@ -57,7 +58,7 @@ class BandCollector:
         self._seen += len(frames)
         if len(chosen):
             self._measure(chosen)
-        self._held = held[whole:]
+        self._held = held[whole:].copy()
 
     def finish(self) -> dict[str, Any]:
         """Return the fields `band_energies` and `cutoff_hz`."""

@@ -10,7 +10,13 @@ from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Block, Floats
 from tonearm_analysis.engine.spectral import features
 from tonearm_analysis.engine.spectral.bands import BandCollector
 from tonearm_analysis.engine.spectral.energy import energy
-from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH, HOP_LENGTH, CentredFrames
+from tonearm_analysis.engine.spectral.frames import (
+    BATCH_FRAMES,
+    FRAME_LENGTH,
+    HOP_LENGTH,
+    CentredFrames,
+    framed,
+)
 from tonearm_analysis.engine.statistics import FrameTable
 
 WINDOW_FRAMES = 1 << 15
@@ -39,8 +45,7 @@ class SpectralCollector:
         self._pace = pace
         self._batches = 0
         self._frames = CentredFrames()
-        self._change_frames = CentredFrames()
-        self._crossings = features.Crossings()
+        self._samples = 0
         self._bands = BandCollector(sample_rate_hz=sample_rate_hz, pace=pace)
         self._scalars = FrameTable(len(_SCALARS))
         self._contrast = FrameTable(features.CONTRAST_BANDS)
@@ -55,11 +60,10 @@ class SpectralCollector:
         self._bands.feed(block)
         if not len(block.low) and not block.is_last:
             return
-        frames = self._frames.feed(block.low, is_last=block.is_last)
-        changes = self._change_frames.feed(self._crossings.mark(block.low), is_last=block.is_last)
-        for batch, batch_changes in zip(frames, changes, strict=True):
+        self._samples += len(block.low)
+        for samples in self._frames.feed(block.low, is_last=block.is_last):
             if self._batches % self._pace == 0:
-                self._measure(batch, batch_changes)
+                self._measure(samples)
             self._batches += 1
             if self._waiting >= WINDOW_FRAMES:
                 self._close_window()
@@ -82,7 +86,11 @@ class SpectralCollector:
             "energy": energy(scalars, flux),
         }
 
-    def _measure(self, frames: Floats, changes: Floats) -> None:
+    def _measure(self, samples: Floats) -> None:
+        """Take the features of a batch of frames, from the samples behind them."""
+        frames = framed(samples)
+        # Where the signal starts and, at its end, ends in these samples.
+        first = FRAME_LENGTH // 2 - self._batches * BATCH_FRAMES * HOP_LENGTH
         power = features.powers(frames)
         magnitudes = np.sqrt(power)
         _, centroid, bandwidth = features.moments(magnitudes)
@@ -91,7 +99,7 @@ class SpectralCollector:
             bandwidth,
             features.rolloff_hz(magnitudes),
             features.flatness(power),
-            _crossing_rate(changes),
+            features.crossing_rates(samples, first=first, end=first + self._samples),
             _rms(frames),
         )
         self._scalars.add(np.stack(rows, axis=1))
@@ -140,12 +148,3 @@ def _rises(mel_db: Floats) -> Floats:
 def _rms(frames: Floats) -> Floats:
     rms: Floats = np.sqrt(np.einsum("ij,ij->i", frames, frames) / np.float32(FRAME_LENGTH))
     return rms
-
-
-def _crossing_rate(changes: Floats) -> Floats:
-    """Return the share of sign changes per frame; one at its very start is not its own."""
-    last = changes[-1, HOP_LENGTH:].reshape(-1, HOP_LENGTH)
-    hops = np.concatenate([changes[:, :HOP_LENGTH].sum(axis=1), last.sum(axis=1)])
-    within = np.lib.stride_tricks.sliding_window_view(hops, FRAME_LENGTH // HOP_LENGTH).sum(axis=1)
-    rates: Floats = (within - changes[:, 0]) / np.float32(FRAME_LENGTH)
-    return rates

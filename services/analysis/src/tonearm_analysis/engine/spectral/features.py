@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 
 from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Floats
-from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH
+from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH, HOP_LENGTH
 
 ROLLOFF_SHARE = 0.85
 POWER_FLOOR = 1e-10
@@ -191,20 +191,20 @@ def mfcc(mel_db: Floats) -> Floats:
     return coefficients
 
 
-class Crossings:
-    """Marks the samples whose sign differs from the sample before."""
+def crossing_rates(samples: Floats, *, first: int, end: int) -> Floats:
+    """Return the share of sign changes in each frame of a batch; one at its start is not its own.
 
-    def __init__(self) -> None:
-        self._was_negative: bool | None = None
-
-    def mark(self, signal: Floats) -> Floats:
-        """Return 1 at each change and 0 elsewhere, for the next samples, shape (n,)."""
-        if not len(signal):
-            return signal
-        negative = signal < -np.float32(_ZERO)
-        before = negative[0] if self._was_negative is None else self._was_negative
-        self._was_negative = bool(negative[-1])
-        changes: Floats = np.empty(len(signal), dtype=np.float32)
-        changes[0] = negative[0] != before
-        np.not_equal(negative[1:], negative[:-1], out=changes[1:], casting="unsafe")
-        return changes
+    samples: of the batch. first, end: where in them the signal starts and ends; beyond lie zeros,
+    which it does not cross into.
+    """
+    negative = samples < -np.float32(_ZERO)
+    changes: Floats = np.zeros(len(samples), dtype=np.float32)
+    np.not_equal(negative[1:], negative[:-1], out=changes[1:], casting="unsafe")
+    for edge in (first, end):
+        if 0 <= edge < len(changes):
+            changes[edge] = 0
+    hops = changes.reshape(-1, HOP_LENGTH).sum(axis=1)
+    within = np.lib.stride_tricks.sliding_window_view(hops, FRAME_LENGTH // HOP_LENGTH).sum(axis=1)
+    starts = changes[: len(within) * HOP_LENGTH : HOP_LENGTH]
+    rates: Floats = (within - starts) / np.float32(FRAME_LENGTH)
+    return rates

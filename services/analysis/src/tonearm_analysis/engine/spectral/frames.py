@@ -25,10 +25,10 @@ class CentredFrames:
         self._held: Floats = np.zeros(_HALF, dtype=np.float32)
 
     def feed(self, samples: Floats, *, is_last: bool) -> Iterator[Floats]:
-        """Yield the batches of frames that are now complete, shape (BATCH_FRAMES, FRAME_LENGTH).
+        """Yield the samples behind each batch of BATCH_FRAMES frames that is now complete.
 
-        Only the last batch of the signal may be shorter. The frames are views that overlap:
-        read, do not write.
+        `framed` cuts them. Only the last batch of the signal may have fewer frames. The samples
+        of neighbouring batches overlap: read, do not write.
         """
         parts = [self._held, samples]
         if is_last:
@@ -37,8 +37,12 @@ class CentredFrames:
         count = max(0, (len(held) - FRAME_LENGTH) // HOP_LENGTH + 1)
         if not is_last:
             count -= count % BATCH_FRAMES
-        if count:
-            frames = np.lib.stride_tricks.sliding_window_view(held, FRAME_LENGTH)[::HOP_LENGTH]
-            for start in range(0, count, BATCH_FRAMES):
-                yield frames[start : min(start + BATCH_FRAMES, count)]
+        for start in range(0, count, BATCH_FRAMES):
+            stop = min(start + BATCH_FRAMES, count)
+            yield held[start * HOP_LENGTH : (stop - 1) * HOP_LENGTH + FRAME_LENGTH]
         self._held = held[count * HOP_LENGTH :]
+
+
+def framed(samples: Floats) -> Floats:
+    """Return the frames of a batch, shape (n, FRAME_LENGTH): views that overlap."""
+    return np.lib.stride_tricks.sliding_window_view(samples, FRAME_LENGTH)[::HOP_LENGTH]
