@@ -77,7 +77,8 @@ class Recorder:
             group="load",
             db=db,
             handlers={},
-            batch_handlers=consumers.batch_handlers(partial(record, books=books)),
+            batch_handlers={},
+            statement_handlers=consumers.statement_handlers(partial(record, books=books)),
             job_handlers={},
             handler_timeout_s=30.0,
             job_timeout_s=30.0,
@@ -136,7 +137,7 @@ async def serve(road: str, stop: asyncio.Event) -> None:
         await migrate(db, bootstrap.COMPONENTS)
         await add_owners(db)
         house = bootstrap.build(settings, db, verifier, client)
-        bootstrap.settle_memory()
+        bootstrap.settle_process()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bootstrap.serve_pushes(settings, house, stop))
             await house.is_open()

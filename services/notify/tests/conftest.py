@@ -30,8 +30,8 @@ from tonearm_kit.testing.postgres import SCHEMA
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
 from tonearm_kit.wiring import open_database
 from tonearm_notify import bootstrap
+from tonearm_notify.adapters.journal import PostgresJournal
 from tonearm_notify.adapters.notifications import PostgresNotifications
-from tonearm_notify.adapters.postgres import PostgresStore
 from tonearm_notify.adapters.sealing import SecretBox
 from tonearm_notify.adapters.sender import open_client
 from tonearm_notify.adapters.webhooks import PostgresWebhooks
@@ -84,8 +84,7 @@ class Notify:
     async def publish(self, data: EventData, *, id_: str | None = None) -> str:
         """Record an event as the consumer would."""
         event = to_event(data, id_=id_)
-        async with self.db.begin() as tx:
-            await record(tx, event, books=self.house.books)
+        await record(self.db, "tests", [event], books=self.house.books)
         return event.id
 
 
@@ -313,16 +312,16 @@ class Recorder:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._books = Books(
-            journal=PostgresStore(db),
+            journal=PostgresJournal(),
             notifications=PostgresNotifications(db),
             webhooks=PostgresWebhooks(db, SecretBox.from_text(SEALING_KEY)),
             revoked_keep_s=3600,
+            hand_over=lambda _: None,
         )
 
     async def publish(self, data: EventData) -> str:
         event = to_event(data)
-        async with self._db.begin() as tx:
-            await record(tx, event, books=self._books)
+        await record(self._db, "tests", [event], books=self._books)
         return event.id
 
 

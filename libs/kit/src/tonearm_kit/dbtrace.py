@@ -30,6 +30,8 @@ _TARGET = re.compile(
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"--[^\n]*")
+_SUMMARY = re.compile(r"\s*-- summary: (\w+) (\w+)\n")
+"""How a statement of many parts begins, to say in two words what it does."""
 
 _tracer = telemetry.tracer(__name__)
 _duration = telemetry.duration_histogram(
@@ -42,7 +44,12 @@ _duration = telemetry.duration_histogram(
 
 @lru_cache(maxsize=2048)
 def summarize(query: str) -> tuple[str, str | None]:
-    """Return a statement's first word in capitals and its first table; None if it names none."""
+    """Return a statement's first word in capitals and its first table; None if it names none.
+
+    A statement that begins with a comment `-- summary: WORD table` has said it itself.
+    """
+    if told := _SUMMARY.match(query):
+        return told.group(1), told.group(2)
     text = _COMMENT.sub("", query).strip()
     words = text.split(None, 1)
     found = _TARGET.search(text)
@@ -85,8 +92,10 @@ def _known_of(query: str, database: str) -> _Known | None:
         **metric,
         semconv.DB_NAMESPACE: database,
         semconv.DB_QUERY_SUMMARY: summary,
-        semconv.DB_QUERY_TEXT: query[:_TEXT_LENGTH_MAX],
     }
+    if _SUMMARY.match(query) is None:
+        # The text of one that has its summary is long, and the same every time.
+        span[semconv.DB_QUERY_TEXT] = query[:_TEXT_LENGTH_MAX]
     return _Known(summary, metric, span)
 
 

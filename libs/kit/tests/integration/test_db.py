@@ -62,6 +62,22 @@ async def test_json_that_is_no_json_is_refused(database: Database) -> None:
             await conn.fetchval("SELECT $1::jsonb", {"loudness": float("-inf")})
 
 
+async def test_a_single_statement_commits_and_its_connection_is_kept(
+    database: Database, table: str
+) -> None:
+    async with database.single() as conn:
+        await conn.execute(f"INSERT INTO {table} VALUES (1)")  # noqa: S608 - the test's own table
+        pid = await conn.fetchval("SELECT pg_backend_pid()")
+    async with database.single() as conn:
+        assert await conn.fetchval("SELECT pg_backend_pid()") == pid
+        assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 1  # noqa: S608
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with database.single() as conn:
+            await conn.execute("SELECT FROM nothing")
+    async with database.single() as conn:
+        assert await conn.fetchval("SELECT 1") == 1
+
+
 async def test_tables_are_made_in_the_services_own_schema(database: Database, table: str) -> None:
     async with database.acquire() as conn:
         found = await conn.fetchval("SELECT schemaname FROM pg_tables WHERE tablename = $1", table)
@@ -273,6 +289,7 @@ async def test_polling_outside_a_trace_leaves_no_span(database: Database, spans:
         ("-- why\nUPDATE ONLY t SET a = 1", ("UPDATE", "t")),
         ("DELETE FROM t", ("DELETE", "t")),
         ("", ("EMPTY", None)),
+        ("-- summary: RECORD t\nWITH a AS (INSERT INTO inbox)", ("RECORD", "t")),
     ],
 )
 def test_a_statement_is_summed_up(query: str, summary: tuple[str, str | None]) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import gc
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Final
 
 import httpx
 from fastapi import FastAPI
@@ -31,6 +33,7 @@ from tonearm_kit.tokens import TokenVerifier
 from tonearm_kit.wiring import open_database, token_verifier
 from tonearm_notify.adapters.broker import PostgresBroker
 from tonearm_notify.adapters.credentials import TokenCredentials
+from tonearm_notify.adapters.journal import PostgresJournal
 from tonearm_notify.adapters.notifications import PostgresNotifications
 from tonearm_notify.adapters.observe import Observer
 from tonearm_notify.adapters.postgres import PostgresStore
@@ -61,6 +64,7 @@ from tonearm_notify.usecases.webhooks import Webhooks
 COMPONENTS = (KIT, ("notify", files("tonearm_notify") / "migrations"))
 VERSION = version("tonearm-notify")
 _clock = SystemClock()
+_SWITCH_INTERVAL_S: Final = 0.0005
 
 
 async def migrate_schema(settings: NotifySettings) -> list[str]:
@@ -148,17 +152,18 @@ def build(
         PostgresWebhooks(db, _secret_box(settings)),
     )
     books = Books(
-        journal=store,
+        journal=PostgresJournal(),
         notifications=notifications,
         webhooks=webhook_store,
         revoked_keep_s=settings.revoked_keep_s,
+        hand_over=deliverer.hand_over,
     )
     runner = ConsumerRunner(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         group=consumers.GROUP,
         topics=consumers.TOPICS,
         db=db,
-        batch_handlers=consumers.batch_handlers(partial(record, books=books)),
+        statement_handlers=consumers.statement_handlers(partial(record, books=books)),
         claims=ObjectClaims.open(settings.object_store_url) if settings.object_store_url else None,
     )
     sender = HttpSender(
@@ -300,7 +305,7 @@ async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
         await wait_for_schema(db, COMPONENTS, timeout_s=settings.database_wait_s)
         verifier = token_verifier(settings)
         house = build(settings, db, verifier, client)
-        settle_memory()
+        settle_process()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(serve_pushes(settings, house, stop))
             tasks.create_task(house.runner.run(stop))
@@ -309,12 +314,15 @@ async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
             tasks.create_task(inbox.sweep_forever(db, stop))
 
 
-def settle_memory() -> None:
-    """Keep the collector from going through sockets by the ten thousand again and again.
+def settle_process() -> None:
+    """Keep what works beside the loop from holding it up.
 
-    What is there now stays for good; what comes is looked at when there is enough of it.
-    Connections hold no cycles once they have left the hub, so little waits for the collector.
+    The collector would go through sockets by the ten thousand again and again: what is there
+    now stays for good; what comes is looked at when there is enough of it. Connections hold no
+    cycles once they have left the hub, so little waits for the collector. And the thread that
+    exports spans would keep the interpreter for 5 ms at a time while a publication waits.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

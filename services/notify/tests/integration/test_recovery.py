@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from tonearm_contracts.events import AudioUpdated
 from tonearm_kit.ids import new_id
+from tonearm_notify.adapters.postgres import PostgresStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -89,9 +90,7 @@ async def test_a_gap_beyond_the_history_is_told_honestly(
         cable.cut()
         for _ in range(10):
             await notify.publish(updated("anna"))
-        await notify.house.books.journal.sweep(
-            keep_s=0, keep_count=3, keep_s_max=3600, count_max=100
-        )
+        await PostgresStore(notify.db).sweep(keep_s=0, keep_count=3, keep_s_max=3600, count_max=100)
         cable.mend()
         await follower.until(1, recoveries=1)
         assert follower.recoveries == [False]

@@ -1,7 +1,7 @@
 """Events over Kafka: producer, consumer runner, topics."""
 
 from tonearm_kit.kafka.context import current_event
-from tonearm_kit.kafka.effects import BatchHandler, Handler, JobHandler
+from tonearm_kit.kafka.effects import BatchHandler, Handler, JobHandler, StatementHandler
 from tonearm_kit.kafka.failures import Poison, Retry
 from tonearm_kit.kafka.headers import decode
 from tonearm_kit.kafka.options import BrakeSettings, RetryPolicy, RunnerSettings
@@ -23,6 +23,7 @@ __all__ = [
     "RetryPolicy",
     "RunnerSettings",
     "StartTimeout",
+    "StatementHandler",
     "current_event",
     "decode",
 ]

@@ -1,4 +1,4 @@
-"""Applying events: the effect and its inbox row together, in one of three grains."""
+"""Applying events: the effect and its inbox row together, in one of four grains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 import asyncpg
 
 from tonearm_contracts.envelope import CloudEvent
-from tonearm_kit.db import Connection, Database
+from tonearm_kit.db import Connection, Database, DatabaseAway
 from tonearm_kit.inbox import Inbox
 from tonearm_kit.kafka.context import continuing, handling
 from tonearm_kit.kafka.failures import DATABASE_TROUBLE, Failed, Verdict, verdict
@@ -22,6 +22,14 @@ BatchHandler = Callable[[Connection, Sequence[CloudEvent]], Awaitable[None]]
 """Effect of several events of one partition, in their order, ditto.
 
 A handler that is given for several types gets their events together.
+"""
+
+StatementHandler = Callable[[Database, str, Sequence[CloudEvent]], Awaitable[int]]
+"""Effect of several events in a transaction of the handler's own, as a rule one statement.
+
+It marks the events in the inbox of the group that is named, in the same transaction, applies
+only those that were not marked before, and returns how many these were. An event may be in the
+batch twice. A handler that is given for several types gets their events together.
 """
 
 JobHandler = Callable[[CloudEvent], Awaitable[None]]
@@ -51,15 +59,17 @@ class Effects:
         db: Database | None,
         handlers: Mapping[str, Handler],
         batch_handlers: Mapping[str, BatchHandler],
+        statement_handlers: Mapping[str, StatementHandler] | None = None,
         job_handlers: Mapping[str, JobHandler],
         handler_timeout_s: float,
         job_timeout_s: float,
         inbox: Inbox,
     ) -> None:
-        if (handlers or batch_handlers) and db is None:
-            raise ValueError("handlers of the message and batch grain need a database")
+        if (handlers or batch_handlers or statement_handlers) and db is None:
+            raise ValueError("handlers of any grain but the job's need a database")
         self._group, self._db, self._inbox = group, db, inbox
         self._handlers, self._batch_handlers = handlers, batch_handlers
+        self._statement_handlers = statement_handlers or {}
         self._job_handlers = job_handlers
         self._handler_timeout_s, self._job_timeout_s = handler_timeout_s, job_timeout_s
 
@@ -68,6 +78,7 @@ class Effects:
         return (
             event_type in self._handlers
             or event_type in self._batch_handlers
+            or event_type in self._statement_handlers
             or event_type in self._job_handlers
         )
 
@@ -77,6 +88,9 @@ class Effects:
         if job is not None:
             await self._run_job(job, event)
             return True
+        statement = self._statement_handlers.get(event.type)
+        if statement is not None:
+            return await self._run_statement(statement, [event]) == 1
         try:
             async with self._inbox.begin(
                 self._database, group=self._group, event_id=event.id, source=event.source
@@ -88,7 +102,22 @@ class Effects:
         return is_first
 
     async def apply_batch(self, events: Sequence[CloudEvent]) -> int:
-        """Apply the events in one transaction; return how many were not there already."""
+        """Apply the events in one transaction; return how many were not there already.
+
+        Each run of events of a statement's handler is a transaction of its own: where a later
+        one fails, what went before it stays, and is known by its marks.
+        """
+        fresh = 0
+        for handler, group in groupby(
+            events, key=lambda event: self._statement_handlers.get(event.type)
+        ):
+            if handler is not None:
+                fresh += await self._run_statement(handler, list(group))
+            else:
+                fresh += await self._apply_together(list(group))
+        return fresh
+
+    async def _apply_together(self, events: Sequence[CloudEvent]) -> int:
         try:
             async with self._database.begin() as conn:
                 fresh = await self._fresh(conn, events)
@@ -138,6 +167,15 @@ class Effects:
             for event in group:
                 with handling(event), continuing(event):
                     await self._handlers[event.type](conn, event)
+
+    async def _run_statement(self, handler: StatementHandler, events: Sequence[CloudEvent]) -> int:
+        try:
+            async with asyncio.timeout(self._handler_timeout_s):
+                return await handler(self._database, self._group, events)
+        except DatabaseAway as error:
+            raise Failed(error, Verdict.OUTAGE) from error
+        except Exception as error:
+            raise await self._classified(error) from error
 
     async def _run_job(self, job: JobHandler, event: CloudEvent) -> None:
         try:

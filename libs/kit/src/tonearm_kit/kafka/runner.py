@@ -16,7 +16,7 @@ from tonearm_kit.inbox import Inbox, PostgresInbox
 from tonearm_kit.kafka import measure, retries
 from tonearm_kit.kafka.claims import ClaimStore
 from tonearm_kit.kafka.client import KafkaBroker
-from tonearm_kit.kafka.effects import BatchHandler, Effects, Handler, JobHandler
+from tonearm_kit.kafka.effects import BatchHandler, Effects, Handler, JobHandler, StatementHandler
 from tonearm_kit.kafka.loop import ConsumeLoop, sleep_or_stop
 from tonearm_kit.kafka.measure import Measures
 from tonearm_kit.kafka.options import RunnerSettings
@@ -36,7 +36,8 @@ class ConsumerRunner:
 
     Grains: `handlers` get one event in the runner's transaction, or with `batch=True` share one
     transaction per polled batch of a partition; `batch_handlers` get the batch itself;
-    `job_handlers` run long and own their transactions. Types without a handler are skipped.
+    `statement_handlers` get the batch and mark it in the inbox themselves; `job_handlers` run
+    long and own their transactions. Types without a handler are skipped.
 
     Promises: events of a partition are settled in order; an effect is committed together with
     its inbox row; an offset is committed only after everything before it is settled; heartbeats
@@ -54,6 +55,7 @@ class ConsumerRunner:
         handlers: Mapping[str, Handler] | None = None,
         job_handlers: Mapping[str, JobHandler] | None = None,
         batch_handlers: Mapping[str, BatchHandler] | None = None,
+        statement_handlers: Mapping[str, StatementHandler] | None = None,
         batch: bool = False,
         settings: RunnerSettings | None = None,
         broker: Broker | None = None,
@@ -71,12 +73,13 @@ class ConsumerRunner:
         self._clock = clock or SystemClock()
         self._claims = claims
         self._jobs = bool(job_handlers)
-        self._batch = batch or bool(batch_handlers)
+        self._batch = batch or bool(batch_handlers) or bool(statement_handlers)
         self._effects = Effects(
             group=group,
             db=db,
             handlers=handlers or {},
             batch_handlers=batch_handlers or {},
+            statement_handlers=statement_handlers,
             job_handlers=job_handlers or {},
             handler_timeout_s=self._settings.handler_timeout_s,
             job_timeout_s=self._settings.job_timeout_s,

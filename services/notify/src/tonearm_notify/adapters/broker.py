@@ -15,7 +15,7 @@ from typing import Any
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.lifecycle import wait
 from tonearm_kit.logs import get_logger
-from tonearm_notify.adapters.postgres import FIELD_MARK, NOTIFY_CHANNEL
+from tonearm_notify.adapters.journal import FIELD_MARK, NOTIFY_CHANNEL
 from tonearm_notify.domain.wire import Publication
 from tonearm_notify.usecases.deliver import Announcement, Compare
 from tonearm_notify.usecases.ports import Lost, Published, Revocation

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from tonearm_kit.db import Connection, Database
 from tonearm_notify.usecases.notifications import Notification, Page
-from tonearm_notify.usecases.ports import Personal
 
 _KEEP_PER_ACCOUNT: Final = 1000
 
@@ -18,20 +16,6 @@ class PostgresNotifications:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-
-    async def note(self, tx: Connection, events: Sequence[Personal]) -> None:
-        """Add notifications, once per event."""
-        await tx.execute(
-            "INSERT INTO notifications (account_id, event_id, type, audio_id, body, event_at)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
-            " $6::timestamptz[]) ON CONFLICT DO NOTHING",
-            [event.account_id for event in events],
-            [event.event_id for event in events],
-            [event.type for event in events],
-            [event.audio_id for event in events],
-            [event.body for event in events],
-            [event.event_at for event in events],
-        )
 
     async def load_page(
         self, account_id: str, *, before: int | None, limit: int, unread_only: bool

@@ -1,60 +1,16 @@
-"""Publication history, ownership and revocations in notify's schema."""
+"""Publication history, ownership and revocations in notify's schema, as they are read."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
-from tonearm_kit.db import Connection, Database
+from tonearm_kit.db import Database
+from tonearm_notify.adapters.journal import new_epoch
 from tonearm_notify.domain.wire import Position, Publication
-from tonearm_notify.usecases.ports import Appended, Entry, Lost, Revocation, Slice
+from tonearm_notify.usecases.ports import Lost, Revocation, Slice
 
-NOTIFY_CHANNEL: Final = "tonearm_notify"
-"""Name that every replica LISTENs on. Database-wide, hence the prefix."""
-NOTIFY_BODY_BYTES_MAX: Final = 7000
-"""A NOTIFY carries less than 8,000 bytes; larger publications are read from the history."""
-FIELD_MARK: Final = "\x1f"
-
-# One statement for a whole batch. Counters are locked in the order of their names, so that two
-# recorders never wait for each other in a circle; announcements go out in the entries' order.
-_APPEND = f"""
-WITH entry AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
-        WITH ORDINALITY AS e (channel, event_id, body, event_at, traceparent, number)
-), counter AS (
-    INSERT INTO channels (channel, epoch, top_offset)
-    SELECT channel, $6, count(*) FROM entry GROUP BY channel ORDER BY channel
-    ON CONFLICT (channel) DO UPDATE
-        SET top_offset = channels.top_offset + excluded.top_offset, touched_at = now()
-    RETURNING channel, epoch, top_offset
-), placed AS (
-    SELECT entry.*, epoch, top_offset + 1
-        - row_number() OVER (PARTITION BY channel ORDER BY number DESC) AS "offset"
-    FROM entry JOIN counter USING (channel)
-), added AS (
-    INSERT INTO publications (channel, "offset", event_id, body, event_at, traceparent)
-    SELECT channel, "offset", event_id, body, event_at, traceparent FROM placed
-), learned AS (
-    INSERT INTO audios (audio_id, account_id)
-    SELECT audio_id, account_id FROM unnest($7::text[], $8::text[]) AS o (audio_id, account_id)
-    ORDER BY audio_id
-    ON CONFLICT DO NOTHING
-)
-SELECT "offset", pg_notify(
-    '{NOTIFY_CHANNEL}',
-    concat_ws(
-        chr(31), 'P', channel, epoch, "offset"::text,
-        (extract(epoch FROM event_at) * 1000)::bigint::text,
-        coalesce(traceparent, ''), event_id,
-        CASE WHEN octet_length(body) > {NOTIFY_BODY_BYTES_MAX} THEN '' ELSE body END
-    )
-), EXISTS (
-    SELECT FROM webhooks WHERE account_id = ANY($9::text[]) AND status = 'active'
-) AS is_awaited
-FROM (SELECT * FROM placed ORDER BY number) AS ordered
-"""  # noqa: S608 - both names are constants of this module
 _COLUMNS = 'p."offset", p.body, p.event_at, p.traceparent, p.event_id'
 _SINCE = f"""
 SELECT c.epoch, c.top_offset, {_COLUMNS} FROM channels c
@@ -75,18 +31,11 @@ WHERE c.channel = $1 ORDER BY p."offset" DESC
 _OFFSET_MAX = 2**63 - 1
 
 
-def new_epoch() -> str:
-    """Return a name for the life of a channel's history; another life, another name."""
-    return secrets.token_hex(4)
-
-
 class PostgresStore:
-    """Histories, owners and the journal; see the protocols in `usecases.ports`."""
+    """Histories and owners; see the protocols in `usecases.ports`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-
-    # Reads.
 
     async def load_top(self, channel: str) -> Position:
         """Return where a channel stands; makes the channel where there is none."""
@@ -164,70 +113,6 @@ class PostgresStore:
                 "SELECT kind, subject, account_id FROM revocations WHERE forget_at > now()"
             )
         return [Revocation(Lost(r["kind"]), r["subject"], r["account_id"]) for r in rows]
-
-    # The journal: all inside the recorder's transaction.
-
-    async def append(
-        self,
-        tx: Connection,
-        entries: Sequence[Entry],
-        *,
-        owners: Mapping[str, str],
-        accounts: Sequence[str],
-    ) -> Appended:
-        """Add publications and announce them to all replicas at commit."""
-        rows = await tx.fetch(
-            _APPEND,
-            [entry.channel for entry in entries],
-            [entry.event_id for entry in entries],
-            [entry.body for entry in entries],
-            [entry.event_at for entry in entries],
-            [entry.traceparent for entry in entries],
-            new_epoch(),
-            list(owners),
-            list(owners.values()),
-            accounts,
-        )
-        return Appended([row["offset"] for row in rows], rows[0]["is_awaited"])
-
-    async def forget_audio(self, tx: Connection, audio_id: str, account_id: str) -> None:
-        """Close a recording's channel for good."""
-        await tx.execute(
-            "INSERT INTO audios (audio_id, account_id, deleted_at) VALUES ($1, $2, now())"
-            " ON CONFLICT (audio_id) DO UPDATE SET deleted_at = now()",
-            audio_id,
-            account_id,
-        )
-
-    async def revoke(self, tx: Connection, revocation: Revocation, *, keep_s: float) -> None:
-        """Announce a loss to all replicas at commit, and remember it for `keep_s` seconds."""
-        if revocation.kind is not Lost.AUDIO:
-            await tx.execute(
-                "INSERT INTO revocations (kind, subject, account_id, forget_at)"
-                " VALUES ($1, $2, $3, now() + $4)"
-                " ON CONFLICT (kind, subject) DO UPDATE SET forget_at = excluded.forget_at",
-                revocation.kind.value,
-                revocation.subject,
-                revocation.account_id,
-                timedelta(seconds=keep_s),
-            )
-        fields = ("R", revocation.kind.value, revocation.subject, revocation.account_id)
-        await tx.execute("SELECT pg_notify($1, $2)", NOTIFY_CHANNEL, FIELD_MARK.join(fields))
-
-    async def forget_account(self, tx: Connection, account_id: str) -> None:
-        """Delete everything that is held of an account, its recordings' channels included."""
-        own = (
-            "SELECT 'audio:' || audio_id FROM audios WHERE account_id = $1"
-            " UNION ALL SELECT 'account:#' || $1"
-        )
-        await tx.execute(
-            f"DELETE FROM publications WHERE channel IN ({own})",  # noqa: S608 - constant text
-            account_id,
-        )
-        await tx.execute(
-            "UPDATE audios SET deleted_at = now() WHERE account_id = $1 AND deleted_at IS NULL",
-            account_id,
-        )
 
     async def sweep(
         self, *, keep_s: float, keep_count: int, keep_s_max: float, count_max: int

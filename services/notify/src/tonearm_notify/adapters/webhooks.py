@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from tonearm_kit.db import Connection, Database
 from tonearm_notify.adapters.sealing import SecretBox
 from tonearm_notify.domain.webhooks import SECRET_PREFIX, DeliveryStatus
-from tonearm_notify.usecases.ports import Personal
 from tonearm_notify.usecases.webhook_ports import Attempt, Delivery, Webhook
 
 _WEBHOOK = (
@@ -20,18 +18,6 @@ _DELIVERY = (
     "delivery_id, webhook_id, event_id, event_type, body, traceparent, status, attempts,"
     " next_attempt_at, created_at, finished_at"
 )
-# Progress is many events a recording, so a webhook has to name it.
-_ENQUEUE = """
-INSERT INTO webhook_deliveries (webhook_id, event_id, event_type, body, traceparent)
-SELECT w.webhook_id, e.event_id, e.event_type, e.body, e.traceparent
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-    WITH ORDINALITY AS e (account_id, event_id, event_type, body, traceparent, number)
-JOIN webhooks w ON w.account_id = e.account_id
-WHERE w.status = 'active' AND (e.event_type = ANY(w.event_types)
-    OR (w.event_types = '{}' AND e.event_type <> 'tonearm.analysis.progressed.v1'))
-ORDER BY w.webhook_id, e.number
-ON CONFLICT DO NOTHING
-"""
 _CLAIM = f"""
 UPDATE webhook_deliveries SET next_attempt_at = now() + $2::interval
 WHERE delivery_id IN (
@@ -128,18 +114,6 @@ class PostgresWebhooks:
         await tx.execute("DELETE FROM webhooks WHERE account_id = $1", account_id)
 
     # Deliveries.
-
-    async def enqueue(self, tx: Connection, events: Sequence[Personal]) -> int:
-        """Add a delivery for every webhook that wants one of the events; return how many."""
-        done = await tx.execute(
-            _ENQUEUE,
-            [event.account_id for event in events],
-            [event.event_id for event in events],
-            [event.type for event in events],
-            [event.body for event in events],
-            [event.traceparent for event in events],
-        )
-        return int(done.rpartition(" ")[2])
 
     async def enqueue_one(self, webhook_id: str, *, event_id: str, type_: str, body: str) -> int:
         """Add a delivery to one webhook and return its id."""

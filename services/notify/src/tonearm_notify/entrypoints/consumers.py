@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from tonearm_contracts import topics
-from tonearm_contracts.envelope import CloudEvent
-from tonearm_kit.db import Connection
-from tonearm_kit.kafka import BatchHandler
+from tonearm_kit.kafka import StatementHandler
 from tonearm_notify.usecases.record import PUBLISHED_TYPES
 
 GROUP: Final = "notify.record"
@@ -21,18 +18,6 @@ TOPICS: Final = (
 )
 
 
-class Record(Protocol):
-    """The recorder, bound to its books."""
-
-    async def __call__(self, tx: Connection, /, *events: CloudEvent) -> int:
-        """Write events in the given transaction."""
-        ...
-
-
-def batch_handlers(record: Record) -> dict[str, BatchHandler]:
+def statement_handlers(record: StatementHandler) -> dict[str, StatementHandler]:
     """Return the handler of every event type that a person may follow: one for all of them."""
-
-    async def on_events(tx: Connection, events: Sequence[CloudEvent]) -> None:
-        await record(tx, *events)
-
-    return dict.fromkeys(PUBLISHED_TYPES, on_events)
+    return dict.fromkeys(PUBLISHED_TYPES, record)

@@ -63,6 +63,8 @@ class Deliverer:
         """Queue an announcement; called from the broker's callback."""
         if isinstance(item, Published):
             self._saw_audio(item.channel)
+            if not self._hub.awaits(item):
+                return
             size = item.publication.size_bytes
             full = len(self._queue) >= self._queue_max
             if full or self._queue_bytes + size > self._queue_bytes_max:
@@ -72,6 +74,11 @@ class Deliverer:
             self._queue_bytes += size
         self._queue.append(item)
         self._wake.set()
+
+    def hand_over(self, publications: Iterable[Published]) -> None:
+        """Queue what this process has committed; the announcement of it will be known then."""
+        for published in publications:
+            self.put(published)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set and the queue is empty."""

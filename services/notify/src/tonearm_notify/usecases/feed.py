@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tonearm_notify.domain import codes
 from tonearm_notify.domain.wire import Position, Publication
 from tonearm_notify.usecases.frames import Form, Frame
-from tonearm_notify.usecases.ports import Identity
+from tonearm_notify.usecases.ports import Identity, Published
 
 
 class ChannelClosed(Exception):
@@ -113,6 +113,15 @@ class Feed:
     def is_idle(self) -> bool:
         """Tell whether nobody needs this feed."""
         return not self.sinks and not self.joining and not self.users
+
+    def awaits(self, published: Published) -> bool:
+        """Tell whether a publication may be news here."""
+        position = self.position
+        return (
+            position is None
+            or published.epoch != position.epoch
+            or published.publication.offset > position.offset
+        )
 
     def add(self, sink: Sink, number: int) -> None:
         """Take a follower in; `number` counts joins."""

@@ -1,7 +1,7 @@
 """The sockets of this process and the channels that they follow.
 
-Every publication comes from the broker, in commit order per channel, at least once; the hub
-makes that exactly once and without holes: it knows the position of each channel that has a
+Every publication comes from the broker, in commit order per channel, at least once, and those
+recorded here come before that from the recorder, as soon as they are committed; the hub makes that exactly once and without holes: it knows the position of each channel that has a
 follower here, skips what it has seen, and reads what it missed from the history.
 """
 
@@ -192,6 +192,14 @@ class Hub:
 
     # Publications.
 
+    def awaits(self, published: Published) -> bool:
+        """Tell whether a publication is news to anybody here.
+
+        Who begins to follow its channel later reads a position that has it behind it.
+        """
+        feed = self._feeds.get(published.channel)
+        return feed is not None and feed.awaits(published)
+
     async def deliver(self, *run: Published) -> None:
         """Take announcements of one channel; to be called by one task, in the broker's order.
 
@@ -212,9 +220,13 @@ class Hub:
             await self._fan_out(feed, ready)
 
     async def _take_odd(self, published: Published) -> None:
-        """Take an announcement that does not simply follow what was heard before it."""
+        """Take an announcement that does not simply follow what was heard before it.
+
+        One that is early may be ahead of what other replicas recorded: the broker says both
+        in their order.
+        """
         feed = self._feeds.get(published.channel)
-        if feed is None:
+        if feed is None or published.is_early:
             return
         offset = published.publication.offset
         if feed.position is None:

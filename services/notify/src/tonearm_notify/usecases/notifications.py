@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from tonearm_notify.usecases.ports import Personal, Transaction
+from tonearm_notify.usecases.ports import Transaction
 
 NOTED_TYPES: Final = frozenset(
     {
@@ -45,10 +45,6 @@ class Page:
 
 class Notifications(Protocol):
     """Where notifications are kept."""
-
-    async def note(self, tx: Transaction, events: Sequence[Personal]) -> None:
-        """Add notifications, once per event, in the recorder's transaction."""
-        ...
 
     async def load_page(
         self, account_id: str, *, before: int | None, limit: int, unread_only: bool

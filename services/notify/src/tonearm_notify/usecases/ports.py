@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +34,8 @@ class Published:
     channel: str
     epoch: str
     publication: Publication
+    is_early: bool = False
+    """Handed over by the recorder of this process; what the broker says of it is yet to come."""
 
 
 class Lost(StrEnum):
@@ -96,53 +99,66 @@ class Owners(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A publication that has no offset yet. `body` is JSON text, `event_at` an aware datetime."""
+    """A publication that has no offset yet: the channel that an event goes to."""
 
     channel: str
-    event_id: str
-    body: str
-    event_at: datetime
     traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Personal:
-    """An event that concerns an account. `body` is the CloudEvent as JSON text."""
+class Told:
+    """An event with all that is to be written of it. `body` is the CloudEvent as JSON text."""
 
-    account_id: str
-    audio_id: str | None
     event_id: str
+    source: str
     type: str
     body: str
     event_at: datetime
+    """An aware datetime."""
+    entries: Sequence[Entry]
+    account_id: str | None
+    """Whom it concerns."""
+    audio_id: str | None
     traceparent: str | None
+    """Of the delivery to webhooks."""
+    tells_owner: bool
+    """Whether it says that the recording is the account's."""
+    is_noted: bool
+    """Whether it becomes a notification."""
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
-    """What became of entries."""
+class Written:
+    """What became of events."""
 
-    offsets: Sequence[int]
-    """In the order of the entries."""
-    is_awaited: bool
-    """Whether any of the accounts asked about has an active webhook."""
+    fresh: frozenset[int]
+    """Places, in what was given, of the events that had not been recorded before."""
+    publications: Sequence[Published]
+    """Entries of these events, in their order."""
+
+
+class Transactions(Protocol):
+    """The database as far as the recorder uses it."""
+
+    def begin(self) -> AbstractAsyncContextManager[Transaction]:
+        """Run one transaction: commits on leaving, rolls back when an error passes through."""
+        ...
+
+    def single(self) -> AbstractAsyncContextManager[Transaction]:
+        """Run one statement, which commits by itself."""
+        ...
 
 
 class Journal(Protocol):
-    """Writes of the recorder, all inside the caller's transaction."""
+    """Writes of the recorder."""
 
-    async def append(
-        self,
-        tx: Transaction,
-        entries: Sequence[Entry],
-        *,
-        owners: Mapping[str, str],
-        accounts: Sequence[str],
-    ) -> Appended:
-        """Add publications and announce them to all replicas at commit.
+    async def write(self, tx: Transaction, events: Sequence[Told], *, group: str) -> Written:
+        """Write events in one statement, but for those that the group's inbox has seen.
 
-        Entries of one channel keep their order. Channels are locked in the order of their names.
-        `owners`, recording to account, is noted as well; a deleted recording stays deleted.
+        Marks them in the inbox, adds their publications and announces them to all replicas at
+        commit, notes owners and notifications, and queues deliveries to webhooks. No event may
+        be given twice. Entries of one channel keep their order. Channels are locked in the order
+        of their names. A deleted recording stays deleted.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
@@ -13,17 +13,19 @@ from opentelemetry.trace import Link, Span, SpanKind, format_span_id, format_tra
 
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_contracts.events import AccountDeleted, AudioDeleted, SessionRevoked
-from tonearm_kit.telemetry import context_from, current_traceparent, tracer
-from tonearm_notify.domain import channels, wire
+from tonearm_kit.telemetry import context_from, tracer
+from tonearm_notify.domain import channels
 from tonearm_notify.usecases.notifications import NOTED_TYPES, Notifications
 from tonearm_notify.usecases.ports import (
-    Appended,
     Entry,
     Journal,
     Lost,
-    Personal,
+    Published,
     Revocation,
+    Told,
     Transaction,
+    Transactions,
+    Written,
 )
 
 _tracer = tracer(__name__)
@@ -47,12 +49,8 @@ PUBLISHED_TYPES: Final = (
 _LOSSES: Final = (AudioDeleted.TYPE, SessionRevoked.TYPE, AccountDeleted.TYPE)
 
 
-class WebhookQueue(Protocol):
-    """Where deliveries to webhooks wait."""
-
-    async def enqueue(self, tx: Transaction, events: Sequence[Personal]) -> int:
-        """Add a delivery for every webhook that wants one of the events; return how many."""
-        ...
+class Deliveries(Protocol):
+    """Webhooks and what waits for them."""
 
     async def forget_account(self, tx: Transaction, account_id: str) -> None:
         """Delete an account's webhooks."""
@@ -61,40 +59,43 @@ class WebhookQueue(Protocol):
 
 def to_body(event: CloudEvent) -> str:
     """Return the event in structured JSON, as it is pushed and kept."""
-    return wire.dumps(event.model_dump(mode="json", exclude_none=True))
+    return event.model_dump_json(exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """Where an event is written to, all in one transaction."""
+    """Where an event is written to, all in one transaction, and who hears of it at once."""
 
     journal: Journal
     notifications: Notifications
-    webhooks: WebhookQueue
+    webhooks: Deliveries
     revoked_keep_s: float
     """Longest life of an access token, in seconds."""
+    hand_over: Callable[[Sequence[Published]], None]
+    """Takes what is committed, to fan it out here before the broker says it to all."""
 
 
-async def record(tx: Transaction, *events: CloudEvent, books: Books) -> int:
-    """Write events to their channels' histories and announce them, all at the commit of `tx`.
+async def record(
+    db: Transactions, group: str, events: Sequence[CloudEvent], *, books: Books
+) -> int:
+    """Write events to their channels' histories and announce them, all in one transaction.
 
-    Also learns from them who owns what and which rights ended. Returns the number of
-    publications. The runner has checked the inbox in `tx`, so an event is recorded once, however
-    often Kafka delivers it. A batch takes as many statements as one event does.
+    Also learns from them who owns what and which rights ended. Returns how many of them the
+    inbox of `group` had not seen: an event is recorded once, however often Kafka delivers it. A
+    batch takes one statement, as one event does, unless a right ends in it.
     """
-    roads = [_Road.of(event, is_alone=len(events) == 1) for event in events]
-    published = [road for road in roads if road.names]
-    personal = [about for road in published if (about := road.personal()) is not None]
-    accounts = list({about.account_id for about in personal})
-    appended = await _publish(tx, published, accounts, books=books)
-    noted = [about for about in personal if about.type in NOTED_TYPES]
-    if noted:
-        await books.notifications.note(tx, noted)
-    if appended.is_awaited:
-        await books.webhooks.enqueue(tx, personal)
-    for event in events:
-        await _learn_losses(tx, event, books=books)
-    return len(appended.offsets)
+    given = list({(event.source, event.id): event for event in events}.values())
+    roads = [_Road.of(event, is_alone=len(given) == 1) for event in given]
+    if any(event.type in _LOSSES for event in given):
+        async with db.begin() as tx:
+            written = await _write(tx, group, roads, books=books)
+            for number in sorted(written.fresh):
+                await _learn_losses(tx, given[number], books=books)
+    else:
+        async with db.single() as tx:
+            written = await _write(tx, group, roads, books=books)
+    books.hand_over(written.publications)
+    return len(written.fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,8 @@ class _Road:
 
     event: CloudEvent
     names: tuple[str, ...]
-    body: str
     context: Context | None
-    """Parent of its spans; None is the current span."""
+    """Parent of its span; None is the current span."""
     links: Sequence[Link]
 
     @classmethod
@@ -115,72 +115,65 @@ class _Road:
         In a batch, each goes on with its own trace, and is linked to the batch.
         """
         names = channels.for_event(event.type, event.data)
-        body = to_body(event) if names else ""
         if is_alone or event.traceparent is None:
-            return cls(event, names, body, None, ())
+            return cls(event, names, None, ())
         batch = Link(trace.get_current_span().get_span_context())
-        return cls(event, names, body, context_from({"traceparent": event.traceparent}), (batch,))
+        return cls(event, names, context_from({"traceparent": event.traceparent}), (batch,))
 
-    def spans(self) -> list[Span]:
-        """Start a span for every channel."""
-        return [
-            _tracer.start_span(
-                f"publish {_template(name)}",
-                context=self.context,
-                kind=SpanKind.PRODUCER,
-                links=self.links,
-                attributes={
-                    "tonearm.push.channel.template": _template(name),
-                    "cloudevents.event_id": self.event.id,
-                    "cloudevents.event_type": self.event.type,
-                },
-            )
-            for name in self.names
-        ]
+    def span(self) -> Span:
+        """Start the span of its publications: one, however many channels there are."""
+        return _tracer.start_span(
+            "publish",
+            context=self.context,
+            kind=SpanKind.PRODUCER,
+            links=self.links,
+            attributes={
+                "tonearm.push.channel.templates": [_template(name) for name in self.names],
+                "cloudevents.event_id": self.event.id,
+                "cloudevents.event_type": self.event.type,
+            },
+        )
 
-    def personal(self) -> Personal | None:
-        """Return what outlives the moment, where the event concerns an account."""
-        account_id = self.event.data.get("account_id")
-        if not isinstance(account_id, str):
-            return None
-        if self.context is None:
-            traceparent = current_traceparent().get("traceparent")
-        else:
-            traceparent = self.event.traceparent
-        return Personal(
-            account_id=account_id,
-            audio_id=self.event.data.get("audio_id"),
-            event_id=self.event.id,
-            type=self.event.type,
-            body=self.body,
-            event_at=self.event.time,
+    def told(self, span: Span) -> Told:
+        """Return what is to be written of it. Its publications go on in the given span.
+
+        Any event of a recording names its owner, but for its deletion: topics are read side by
+        side, and the analysis of a recording may be heard of before its upload.
+        """
+        event, traceparent = self.event, _traceparent(span)
+        account_id, audio_id = event.data.get("account_id"), event.data.get("audio_id")
+        concerned = account_id if isinstance(account_id, str) else None
+        return Told(
+            event_id=event.id,
+            source=event.source,
+            type=event.type,
+            body=to_body(event) if self.names else "",
+            event_at=event.time,
+            entries=[Entry(name, traceparent) for name in self.names],
+            account_id=concerned,
+            audio_id=str(audio_id) if audio_id else None,
             traceparent=traceparent,
+            tells_owner=bool(audio_id) and event.type not in _LOSSES,
+            is_noted=concerned is not None and event.type in NOTED_TYPES,
         )
 
 
-async def _publish(
-    tx: Transaction, roads: Sequence[_Road], accounts: Sequence[str], *, books: Books
-) -> Appended:
-    spans: list[Span] = []
-    entries: list[Entry] = []
-    for road in roads:
-        started = road.spans()
-        spans += started
-        event = road.event
-        entries += [
-            Entry(name, event.id, road.body, event.time, _traceparent(span))
-            for name, span in zip(road.names, started, strict=True)
-        ]
-    if not entries:
-        return Appended([], is_awaited=False)
+async def _write(tx: Transaction, group: str, roads: Sequence[_Road], *, books: Books) -> Written:
+    spans = [road.span() for road in roads]
     try:
-        appended = await books.journal.append(tx, entries, owners=_owners(roads), accounts=accounts)
-        for span, offset in zip(spans, appended.offsets, strict=True):
-            span.set_attribute("tonearm.push.offset", offset)
+        told = [road.told(span) for road, span in zip(roads, spans, strict=True)]
+        written = await books.journal.write(tx, told, group=group)
+        publications = iter(written.publications)
+        for number, (road, span) in enumerate(zip(roads, spans, strict=True)):
+            if number in written.fresh:
+                offsets = [next(publications).publication.offset for _ in road.names]
+                span.set_attribute("tonearm.push.offsets", offsets)
+            else:
+                span.set_attribute("tonearm.push.is_duplicate", True)
     finally:
         for span in spans:
             span.end()
-    return appended
+    return written
 
 
 @lru_cache(maxsize=10_000)
@@ -195,19 +188,6 @@ def _traceparent(span: Span) -> str | None:
         return None
     ids = f"{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
     return f"00-{ids}-{context.trace_flags:02x}"
-
-
-def _owners(roads: Sequence[_Road]) -> dict[str, str]:
-    """Return who owns which recording: any event of one names its owner, but for its deletion.
-
-    Topics are read side by side: the analysis of a recording may be heard of before its upload.
-    """
-    owners: dict[str, str] = {}
-    for road in roads:
-        audio_id = road.event.data.get("audio_id")
-        if audio_id and road.event.type not in _LOSSES:
-            owners[str(audio_id)] = str(road.event.data.get("account_id") or "")
-    return owners
 
 
 async def _learn_losses(tx: Transaction, event: CloudEvent, *, books: Books) -> None:

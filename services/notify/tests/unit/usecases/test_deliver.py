@@ -23,6 +23,10 @@ class FakeHub:
     def __init__(self) -> None:
         self.said: list[Said] = []
         self.fails = 0
+        self.knows: set[tuple[str, int]] = set()
+
+    def awaits(self, published: Published) -> bool:
+        return (published.channel, published.publication.offset) not in self.knows
 
     async def deliver(self, *run: Published) -> None:
         if self.fails:
@@ -108,6 +112,24 @@ async def test_nothing_overtakes_the_end_of_a_right(hub: FakeHub) -> None:
         ("compared", {}),
         ("a", [3]),
     ]
+
+
+async def test_what_is_known_takes_no_room(hub: FakeHub) -> None:
+    subject = deliverer(hub, queue_max=2)
+    hub.knows = {("a", 1), ("a", 2)}
+    for offset in range(1, 5):
+        subject.put(published("a", offset))
+    await run_dry(subject)
+    assert hub.said == [("a", [3, 4])]
+
+
+async def test_what_is_handed_over_keeps_its_place(hub: FakeHub) -> None:
+    subject = deliverer(hub)
+    subject.hand_over([published("a", 1), published("b", 1)])
+    subject.put(Revocation(Lost.AUDIO, "r", "anna"))
+    subject.hand_over([published("a", 2)])
+    await run_dry(subject)
+    assert hub.said == [("a", [1]), ("b", [1]), ("revoked", "r"), ("a", [2])]
 
 
 async def test_a_run_is_bounded(hub: FakeHub) -> None:
