@@ -41,9 +41,8 @@ GENERATED: Final = (
     "figure says how an analyser does on synthetic music, not on records. The split shares no "
     "progression (as a loop, whatever its first chord), drum pattern, melody rhythm, instrument, "
     "codec or soundfont with the development split, nor a soundfont whose samples are the same. "
-    "The engine's weights were fitted on clips of that development split and of a second generator, "
-    "no clip of which was played with a soundfont related to one of the test split; the second "
-    "generator's progressions were not compared with the test split's."
+    "What each of the engine's weights was fitted on is said with the models below and in "
+    "eval/README.md; no clip of those was played with a soundfont related to one of the test split."
 )
 
 
