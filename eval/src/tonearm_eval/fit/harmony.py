@@ -4,13 +4,14 @@
 
 Key weights are pulled towards the published key profiles of Albrecht and Shanahan (2013), counts
 of notes in scores, so that generated music corrects them and does not replace them.  Each clip
-counts half with the chord it begins with and half with one drawn from anywhere in it, as if it had
-been cut out: first chords then weigh no more than they should in excerpts.
+counts half as it is and half as stretches cut out of it anywhere: first chords and the bars on
+which phrases begin then weigh no more than they should in excerpts.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +21,10 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from tonearm_analysis.engine import harmony
-from tonearm_analysis.engine.harmony import chords, key, names
+from tonearm_analysis.engine.harmony import chords, key
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ
 from tonearm_analysis.engine.harmony.estimate import LEVEL_FLOOR, LEVEL_SHARE, pitched_measures
+from tonearm_analysis.engine.harmony.model import Chord
 from tonearm_eval.fit.cache import HeardClip, heard_clips
 from tonearm_eval.fit.files import write_numbers
 from tonearm_eval.fit.logistic import logistic
@@ -39,6 +41,8 @@ PROFILES: Final = (
 )
 PROFILE_SCALE: Final = 0.5
 STRETCHES_PER_CLIP: Final = 14
+CUTS_PER_CLIP: Final = 2
+CUT_S: Final = (9.0, 18.0)
 CHANGE_BEATS, CHANGE_FRAMES = 1.0, 1.5
 NONE_BELOW: Final = 0.5
 UNPITCHED: Final = ("white", "pink", "brown", "clicks", "babble", "wind", "sweep")
@@ -53,35 +57,48 @@ def sounding_frames(item: HeardClip) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class KeyRow:
-    """What the key rests on in a clip: measures by pitch class as it begins, and as if cut out."""
+    """What the key rests on in a clip: measures by pitch class of the whole, and of cuts of it."""
 
     truth: int
     style: str
+    folder: str
     begun: Doubles
-    cut: Doubles
+    cuts: tuple[Doubles, ...]
 
     @classmethod
     def of(cls, item: HeardClip, rng: np.random.Generator) -> KeyRow:
         """The measures of a clip with a key."""
         if item.clip.key is None:
             raise ValueError(f"{item.clip.name} has no key")
-        frames, found = sounding_frames(item), chord_path(item)
-        lengths = np.array([stop - start for start, stop, _ in found])
-        somewhere = found[int(rng.choice(len(found), p=lengths / lengths.sum()))][2]
-        labels = [label for _, _, label in found if label < key.NO_CHORD]
-        begin = labels[0] if labels else key.NO_CHORD
+        found = chords.chord_sequence(item.harmonic, [t for t, _ in item.clip.beats])
+        cuts = []
+        for _ in range(CUTS_PER_CLIP):
+            length_s = min(rng.uniform(*CUT_S), item.harmonic.duration_s)
+            start_s = rng.uniform(0, item.harmonic.duration_s - length_s)
+            cuts.append(stretch_measures(item, found, start_s, start_s + length_s))
         return cls(
             item.clip.key,
             item.clip.style,
-            key.key_measures(item.harmonic, frames, opening=begin),
-            key.key_measures(item.harmonic, frames, opening=somewhere),
+            item.clip.path.parts[-3],
+            stretch_measures(item, found, 0.0, item.harmonic.duration_s),
+            tuple(cuts),
         )
 
 
-def chord_path(item: HeardClip) -> list[tuple[float, float, int]]:
-    """(start, end, label) of the chords that the engine finds on the true beats."""
-    found = chords.chord_sequence(item.harmonic, [t for t, _ in item.clip.beats])
-    return [(c.start_s, c.end_s, names.CHORD_VOCABULARY.index(c.label)) for c in found]
+def stretch_measures(
+    item: HeardClip, found: Sequence[Chord], start_s: float, stop_s: float
+) -> Doubles:
+    """The key's measures of a stretch of a clip, on the true downbeats, as of a recording."""
+    sounding = sounding_frames(item)
+    inside = np.zeros(len(sounding), bool)
+    inside[round(start_s * FRAME_RATE_HZ) : round(stop_s * FRAME_RATE_HZ) + 1] = True
+    frames = sounding & inside
+    return key.key_measures(
+        item.harmonic,
+        frames if frames.any() else inside,
+        chords=[c for c in found if c.end_s > start_s and c.start_s < stop_s],
+        downbeats_s=[t for t, n in item.clip.beats if n == 1 and start_s <= t < stop_s],
+    )
 
 
 def key_centre(n_features: int) -> Doubles:
@@ -96,8 +113,9 @@ def key_centre(n_features: int) -> Doubles:
 
 def fit_key(rows: list[KeyRow]) -> dict[str, Any]:
     """Soft-max weights over 24 keys, shared by all tonics, near the profiles'."""
-    tables = np.stack([table for row in rows for table in (row.begun, row.cut)])
-    truth = np.repeat([row.truth for row in rows], 2)
+    tables = np.stack([table for row in rows for table in (row.begun, *row.cuts)])
+    truth = np.repeat([row.truth for row in rows], 1 + CUTS_PER_CLIP)
+    weight = np.tile([0.5, *[0.5 / CUTS_PER_CLIP] * CUTS_PER_CLIP], len(rows))
     n, size = len(tables), 12 * tables.shape[2]
     turned = np.stack([np.roll(tables, -t, axis=1).reshape(n, size) for t in range(12)], 1)
     centre, each = key_centre(tables.shape[2]), np.arange(n)
@@ -107,10 +125,10 @@ def fit_key(rows: list[KeyRow]) -> dict[str, Any]:
         score = np.concatenate([turned @ w[0], turned @ w[1] + p[-1]], axis=1)
         chance = np.exp(score - score.max(axis=1, keepdims=True))
         chance /= chance.sum(axis=1, keepdims=True)
-        value = -np.log(chance[each, truth] + 1e-12).sum() / 2
+        value = -(weight * np.log(chance[each, truth] + 1e-12)).sum()
         value += KEY_L2 * ((p - centre) ** 2).sum()
         chance[each, truth] -= 1
-        chance /= 2
+        chance *= weight[:, None]
         parts = [np.einsum("nt,ntd->d", chance[:, k : k + 12], turned) for k in (0, 12)]
         gradient = np.concatenate([*parts, [chance[:, 12:].sum()]]) + 2 * KEY_L2 * (p - centre)
         return float(value), gradient
@@ -146,19 +164,19 @@ def fit_temperature(scored: list[tuple[Doubles, int]]) -> float:
     return float(min(np.geomspace(0.6, 3.0, 48), key=loss))
 
 
-def crossed_key(rows: list[KeyRow]) -> float:
-    """Fit without each style in turn; report, and return the temperature for clips not fitted."""
+def crossed_key(rows: list[KeyRow], by: Callable[[KeyRow], str], name: str) -> float:
+    """Fit without each group in turn; report, and return the temperature for clips not fitted."""
     begun: list[tuple[Doubles, int]] = []
     cut: list[tuple[Doubles, int]] = []
-    for style in sorted({row.style for row in rows}):
-        numbers = fit_key([row for row in rows if row.style != style])
+    for group in sorted({by(row) for row in rows}):
+        numbers = fit_key([row for row in rows if by(row) != group])
         for row in rows:
-            if row.style == style:
+            if by(row) == group:
                 begun.append((key_scores(numbers, row.begun), row.truth))
-                cut.append((key_scores(numbers, row.cut), row.truth))
-    report("styles left out, from the start", begun)
-    report("styles left out, cut anywhere", cut)
-    return fit_temperature(begun + cut)
+                cut += [(key_scores(numbers, table), row.truth) for table in row.cuts]
+    report(f"{name} left out, from the start", begun)
+    report(f"{name} left out, cut anywhere", cut)
+    return fit_temperature(begun * CUTS_PER_CLIP + cut)
 
 
 def fit_chords(items: list[HeardClip]) -> dict[str, Any]:
@@ -250,30 +268,43 @@ def report(name: str, scored: list[tuple[Doubles, int]]) -> None:
     print(f"{name}: key {exact:.3f} exact, {np.mean(marks):.3f} weighted, n = {len(marks)}")
 
 
+def write_chords(items: list[HeardClip], training: str) -> None:
+    """Fit the chords on the clips that have them, and write their weights."""
+    with_chords = [item for item in items if item.clip.chords]
+    write_numbers(
+        "chord_weights", fit_chords(with_chords),
+        task="chances of 24 triads and no chord, around those of the network",
+        training=f"{len(with_chords)} {training}",
+        recipe="python -m tonearm_eval.fit.harmony",
+    )  # fmt: skip
+
+
 def main() -> None:
     """Fit, report and write the weights: chords first, since the key rests on them too."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--hold-out", default="none", help="prefix of folders never fitted on")
+    parser.add_argument(
+        "--keep-chords", action="store_true", help="leave the weights of chords as they are"
+    )
     parser.add_argument("--training", default="clips of the generator's development split")
     args = parser.parse_args()
     items = [item for item in heard_clips(args.cache) if item.clip.key is not None]
     held = [i for i in items if i.clip.path.parts[-3].startswith(args.hold_out)]
     fitted = [i for i in items if not i.clip.path.parts[-3].startswith(args.hold_out)]
-    with_chords = [item for item in fitted if item.clip.chords]
-    write_numbers(
-        "chord_weights", fit_chords(with_chords),
-        task="chances of 24 triads and no chord, around those of the network",
-        training=f"{len(with_chords)} {args.training}",
-        recipe="python -m tonearm_eval.fit.harmony",
-    )  # fmt: skip
+    if not args.keep_chords:
+        write_chords(fitted, args.training)
     rng = np.random.default_rng(5)
     rows, others = ([KeyRow.of(item, rng) for item in part] for part in (fitted, held))
-    temperature = crossed_key(rows)
+    if len({row.folder for row in rows}) > 1:
+        crossed_key(rows, lambda row: row.folder, "folders")
+    temperature = crossed_key(rows, lambda row: row.style, "styles")
     numbers = fit_key(rows) | {"temperature": temperature}
     report("fitted", [(key_scores(numbers, row.begun), row.truth) for row in rows])
     if others:
         report("held out", [(key_scores(numbers, row.begun), row.truth) for row in others])
+        cuts = [(key_scores(numbers, table), row.truth) for row in others for table in row.cuts]
+        report("held out, cut anywhere", cuts)
     numbers["pitched"] = fit_pitched(fitted)
     write_numbers(
         "key_weights", numbers, task="chances of 24 keys",

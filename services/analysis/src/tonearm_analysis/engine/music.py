@@ -74,6 +74,7 @@ class RhythmCollector:
         self._parameters = parameters
         self._listener = Listener(parameters.profile)
         self.beats_s: tuple[float, ...] = ()
+        self.downbeats_s: tuple[float, ...] = ()
 
     def push(self, low: Floats) -> None:
         """Hear the next samples at LOW_RATE_HZ."""
@@ -82,14 +83,14 @@ class RhythmCollector:
     def finish(self, harmonic: HeardHarmony, *, span: Span) -> dict[str, Any]:
         """Return the part `rhythm` of the result; chord changes help to count bars.
 
-        `beats_s` then holds the beats from the first sound on.
+        `beats_s` and `downbeats_s` then hold the beats from the first sound on.
         """
         from tonearm_analysis.engine.rhythm import estimate_heard
 
         estimate = estimate_heard(
             self._listener.finish(), harmonic, tempo_range_bpm=self._parameters.tempo_range_bpm
         )
-        self.beats_s = estimate.beats_s
+        self.beats_s, self.downbeats_s = estimate.beats_s, estimate.downbeats_s
         return asdict(_rhythm_in(span, estimate))
 
 
@@ -112,17 +113,21 @@ class HarmonyCollector:
             self._heard = self._listener.finish()
         return self._heard
 
-    def finish(self, *, beats_s: tuple[float, ...], span: Span) -> dict[str, Any]:
+    def finish(
+        self, *, beats_s: tuple[float, ...], downbeats_s: tuple[float, ...], span: Span
+    ) -> dict[str, Any]:
         """Return the part `harmony` of the result; chords change on the given beats.
 
-        beats_s: from the first sound on.
+        beats_s, downbeats_s: from the first sound on.
         """
         from tonearm_analysis.engine.harmony import estimate_heard
 
         heard = self.heard()
         if heard.duration_s < HARMONY_S_MIN:
             return {"key": None, "confidence": 0.0}
-        estimate = _harmony_in(span, estimate_heard(heard, beats_s=beats_s))
+        estimate = _harmony_in(
+            span, estimate_heard(heard, beats_s=beats_s, downbeats_s=downbeats_s)
+        )
         first = estimate.candidates[0] if estimate.key and estimate.candidates else None
         return {
             **asdict(estimate),

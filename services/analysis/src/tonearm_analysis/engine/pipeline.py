@@ -161,8 +161,12 @@ class _Analysis:
         return rhythm.finish(self._harmonic or no_harmony(), span=self._span)
 
     def _finish_harmony(self) -> dict[str, Any]:
-        beats_s = self._rhythm.beats_s if self._rhythm is not None else ()
-        return self._hear_harmony().finish(beats_s=beats_s, span=self._span)
+        rhythm = self._rhythm
+        return self._hear_harmony().finish(
+            beats_s=rhythm.beats_s if rhythm is not None else (),
+            downbeats_s=rhythm.downbeats_s if rhythm is not None else (),
+            span=self._span,
+        )
 
 
 def _no_samples(source: Source) -> AudioError:

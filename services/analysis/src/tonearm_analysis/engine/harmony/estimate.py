@@ -15,7 +15,6 @@ from tonearm_analysis.engine.harmony.key import (
     key_measures,
     key_scores,
     key_segments,
-    opening_chord,
     probabilities,
 )
 from tonearm_analysis.engine.harmony.listening import HarmonyListener, HeardHarmony
@@ -48,17 +47,23 @@ def hear(mono_22k: npt.NDArray[np.floating]) -> HeardHarmony:
 
 
 def estimate(
-    mono_22k: npt.NDArray[np.floating], *, beats_s: Sequence[float] = ()
+    mono_22k: npt.NDArray[np.floating],
+    *,
+    beats_s: Sequence[float] = (),
+    downbeats_s: Sequence[float] = (),
 ) -> HarmonyEstimate:
     """Key, tuning and chords of mono sound at 22 050 Hz.
 
     beats_s: beats, where chords may change; without them they may change anywhere.
+    downbeats_s: the beats that begin a bar; the chords on some of them tell of the key.
     Silence and unpitched sound give `key` None and a confidence near 0.
     """
-    return estimate_heard(hear(mono_22k), beats_s=beats_s)
+    return estimate_heard(hear(mono_22k), beats_s=beats_s, downbeats_s=downbeats_s)
 
 
-def estimate_heard(heard: HeardHarmony, *, beats_s: Sequence[float] = ()) -> HarmonyEstimate:
+def estimate_heard(
+    heard: HeardHarmony, *, beats_s: Sequence[float] = (), downbeats_s: Sequence[float] = ()
+) -> HarmonyEstimate:
     """The estimate from what was heard, without the sound."""
     sounding = heard.level > max(LEVEL_FLOOR, LEVEL_SHARE * float(heard.level.max(initial=0.0)))
     if not sounding.any():
@@ -67,7 +72,7 @@ def estimate_heard(heard: HeardHarmony, *, beats_s: Sequence[float] = ()) -> Har
     if pitched < float(read_numbers(WEIGHTS)["pitched"]["none_below"]):
         return HarmonyEstimate(None, 0.0, evidence=evidence)
     chords = chord_sequence(heard, beats_s)
-    scores = key_scores(key_measures(heard, sounding, opening=opening_chord(chords)))
+    scores = key_scores(key_measures(heard, sounding, chords=chords, downbeats_s=downbeats_s))
     chance = probabilities(scores) * pitched
     order = np.argsort(-chance, kind="stable")[:CANDIDATES_MAX]
     candidates = tuple(_candidate(int(key), int(order[0]), float(chance[key])) for key in order)

@@ -1,4 +1,5 @@
-"""Which key: means over the recording and its first chord, weighed by degree of the scale.
+"""Which key: means over the recording, its first chord and the chords on which phrases begin,
+weighed by degree of the scale.
 
 A soft-max over 24 keys makes them probabilities.
 """
@@ -31,20 +32,29 @@ FEATURES: Final = (
     *FAMILIES,
     "opens major",
     "opens minor",
+    "phrases major",
+    "phrases minor",
 )
 ROOT_SCALE: Final = 2.0
 CHORD_SCALE: Final = 12.0
+PHRASE_SCALE: Final = 2.0
+PHRASE_BARS: Final = 4
+FEWEST_BARS: Final = 4
 SEGMENT_S: Final = 12.0
 KEY_CHANGE_NATS: Final = 6.0
 NO_CHORD: Final = 24
 
 
 def key_measures(
-    heard: HeardHarmony, frames: slice | npt.NDArray[np.bool_], *, opening: int = NO_CHORD
+    heard: HeardHarmony,
+    frames: slice | npt.NDArray[np.bool_],
+    *,
+    chords: Sequence[Chord] = (),
+    downbeats_s: Sequence[float] = (),
 ) -> Doubles:
-    """Measures by pitch class from C, shape (12, 11), of the given frames.
+    """Measures by pitch class from C, shape (12, 13), of the given frames.
 
-    opening: the recording's first chord, 0-11 major from C, 12-23 minor, 24 none.
+    chords, downbeats_s: of the recording; without them nothing opens it and no phrase begins.
     """
     columns = []
     for name in CHROMAS:
@@ -53,16 +63,35 @@ def key_measures(
     columns += [ROOT_SCALE * np.sqrt(column) for column in columns]
     families = heard.chords[frames].mean(axis=0, dtype=np.float64)
     columns += [CHORD_SCALE * families[:, k] for k in range(len(FAMILIES))]
-    opens = np.zeros((2, 12))
-    if opening < NO_CHORD:
-        opens[opening // 12, opening % 12] = 1.0
-    return np.stack([*columns, *opens], axis=1)
+    opens = np.zeros(NO_CHORD + 1)
+    opens[opening_chord(chords)] = 1.0
+    phrases = PHRASE_SCALE * phrase_chords(chords, downbeats_s)
+    return np.stack([*columns, *opens[:NO_CHORD].reshape(2, 12), *phrases.reshape(2, 12)], axis=1)
 
 
 def opening_chord(chords: Sequence[Chord]) -> int:
-    """The first chord that is one; 24 without any."""
+    """The first chord that is one: 0-11 major from C, 12-23 minor; 24 without any."""
     indices = (names.CHORD_VOCABULARY.index(chord.label) for chord in chords)
     return next((index for index in indices if index < NO_CHORD), NO_CHORD)
+
+
+def phrase_chords(chords: Sequence[Chord], downbeats_s: Sequence[float]) -> Doubles:
+    """Shares of the chords that sound on every fourth downbeat from the first, shape (24,).
+
+    Loops and phrases mostly take two, four or eight bars, and where one begins tells a key from its
+    neighbours with the same chords.  Zeros with fewer than four downbeats.
+    """
+    shares = np.zeros(NO_CHORD)
+    if len(downbeats_s) < FEWEST_BARS or not chords:
+        return shares
+    # Chords change on the beat's frame, which may be rounded to after the beat.
+    starts = np.array([chord.start_s for chord in chords]) - 1 / FRAME_RATE_HZ
+    at = np.searchsorted(starts, np.array(downbeats_s[::PHRASE_BARS]), side="right") - 1
+    for index in at[at >= 0]:
+        label = names.CHORD_VOCABULARY.index(chords[index].label)
+        if label < NO_CHORD:
+            shares[label] += 1.0
+    return shares / max(float(shares.sum()), 1.0)
 
 
 def key_scores(measures: Doubles) -> Doubles:
