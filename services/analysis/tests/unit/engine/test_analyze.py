@@ -191,7 +191,9 @@ def test_rhythm_does_without_harmony(song: Path, monkeypatch: pytest.MonkeyPatch
     found = analyze_whole(song)
     assert found.errors == {"harmony": "MemoryError: by design"}
     assert found.rhythm is not None
-    assert found.rhythm.tempo_bpm == pytest.approx(120, rel=0.01)
+    # Even clicks alone do not say whether each is a beat or every other.
+    first, second = (candidate.bpm for candidate in found.rhythm.candidates[:2])
+    assert sorted((first, second)) == pytest.approx([60, 120], rel=0.01)
 
 
 def test_a_stage_that_hangs_is_ended_and_the_others_are_there(

@@ -86,7 +86,10 @@ def _grid(heard: Heard, ratio: float, path: decoder.Path) -> Grid | None:
 
 
 def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[dict[str, float]]:
-    """What speaks for or against each grid, by name; none of it depends on gain."""
+    """What speaks for or against each grid, by name; none of it depends on gain.
+
+    Without harmony there is nothing that would be measured of it.
+    """
     activation = heard.activations.sum(axis=1)
     curves = dict(zip(CURVES, (activation, *heard.onsets.T), strict=True))
     moving = change_curves(heard, harmonic)
@@ -127,8 +130,14 @@ def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[di
         gaps = np.diff(grid.times_s)
         values["unevenness"] = float(np.log(gaps.std() / gaps.mean() + 0.005))
         values["doubling"] = _doubling(values)
+        if not harmonic.level.any():
+            values = {name: v for name, v in values.items() if not _of_harmony(name)}
         out.append(values)
     return out
+
+
+def _of_harmony(name: str) -> bool:
+    return name.startswith(("chord_", "bass_"))
 
 
 def _strengths(widened: Doubles, times_s: Doubles) -> Doubles:
@@ -191,8 +200,12 @@ def probabilities(values: list[dict[str, float]]) -> Doubles:
 
 
 def chances(numbers: dict[str, Any], values: list[dict[str, float]]) -> Doubles:
-    """The chances that the numbers of a fit give: of the mean score of some small networks."""
-    table = np.array([[row[name] for name in numbers["names"]] for row in values])
+    """The chances that the numbers of a fit give: of the mean score of some small networks.
+
+    What was not measured counts as its mean.
+    """
+    usual = dict(zip(numbers["names"], numbers["mean"], strict=True))
+    table = np.array([[row.get(name, mean) for name, mean in usual.items()] for row in values])
     table = (table - np.array(numbers["mean"])) / np.array(numbers["deviation"])
     table = np.clip(table, -FARTHEST, FARTHEST)
     scores = np.mean([network_scores(net, table) for net in numbers["networks"]], axis=0)

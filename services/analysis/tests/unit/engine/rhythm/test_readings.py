@@ -7,7 +7,7 @@ import pytest
 
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ as HARMONY_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import HeardHarmony
-from tonearm_analysis.engine.rhythm import Heard, periodicity
+from tonearm_analysis.engine.rhythm import Heard, periodicity, readings
 from tonearm_analysis.engine.rhythm.changes import change_curves
 
 ECHO_NAMES = list(periodicity.ECHOES)
@@ -31,10 +31,10 @@ def harmony_with_changes(every_s: float, duration_s: float = 20.0) -> HeardHarmo
     twelve, thirteen = np.zeros((n, 12), np.float32), np.zeros((n, 13), np.float32)
     twelve[np.arange(n), np.where(second, 7, 0)] = 1.0
     thirteen[:, :12] = twelve
-    zeros = np.zeros(n, np.float32)
+    zeros, level = np.zeros(n, np.float32), np.ones(n, np.float32)
     return HeardHarmony(
         twelve, twelve, twelve, thirteen, thirteen, chords, zeros,
-        zeros.astype(np.complex64), zeros, duration_s,
+        zeros.astype(np.complex64), level, duration_s,
     )  # fmt: skip
 
 
@@ -66,3 +66,28 @@ def test_harmony_moves_where_the_chord_changes() -> None:
 def test_a_sound_too_short_for_a_chord_does_not_move() -> None:
     curves = change_curves(heard(5), harmony_with_changes(2.0, duration_s=0.1))
     assert all(len(curve) == 5 and not curve.any() for curve in curves.values())
+
+
+def test_what_was_not_measured_counts_as_its_mean() -> None:
+    rng = np.random.default_rng(2)
+    net = {"straight": rng.standard_normal((2, 2)), "bias": np.zeros(2),
+           "into": rng.standard_normal((2, 3)), "into_bias": np.zeros(3),
+           "out": rng.standard_normal((3, 2))}  # fmt: skip
+    numbers = {"names": ["half", "chord_pace"], "mean": [0.5, -1.0], "deviation": [1.0, 2.0],
+               "networks": [net], "temperature": 1.0}  # fmt: skip
+    known = [{"half": 0.2, "chord_pace": -1.0}, {"half": 1.2, "chord_pace": -1.0}]
+    without = [{"half": row["half"]} for row in known]
+    chances = readings.chances(numbers, without)
+    assert (chances == readings.chances(numbers, known)).all()
+    assert chances.sum() == pytest.approx(1.0)
+
+
+def test_without_harmony_nothing_is_measured_of_it() -> None:
+    sound = heard()
+    sound.activations[::25, 0] = 0.8
+    grid = readings.Grid(1.0, np.arange(0.0, 19.0, 0.5), 120.0, 0.0)
+    (full,) = readings.measures(sound, harmony_with_changes(2.0), [grid])
+    silent = harmony_with_changes(2.0)
+    silent.level[:] = 0.0
+    (less,) = readings.measures(sound, silent, [grid])
+    assert set(full) - set(less) == {name for name in full if name.startswith(("chord_", "bass_"))}
