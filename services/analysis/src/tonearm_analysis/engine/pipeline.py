@@ -182,7 +182,7 @@ def _properties(path: Path, source: Source, maker: BlockMaker, pcm_sha256: str) 
     if source.truncated:
         warnings.insert(0, "The file ends before its header says; what decodes was analysed.")
     if maker.non_finite_samples:
-        warnings.append(f"{maker.non_finite_samples} samples are no numbers; they count as zero.")
+        warnings.append(f"Samples that are not numbers count as zero: {maker.non_finite_samples}.")
     return {
         "duration_s": duration_s,
         "frames": maker.frames,

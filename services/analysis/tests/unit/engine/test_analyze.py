@@ -237,7 +237,7 @@ def test_what_is_no_number_counts_as_zero_and_is_counted(write: Write, music: Si
     found = analyze_whole(write(samples), parameters=FAST)
     assert found.properties is not None
     assert found.properties.non_finite_samples == 3
-    assert found.properties.warnings == ("3 samples are no numbers; they count as zero.",)
+    assert found.properties.warnings == ("Samples that are not numbers count as zero: 3.",)
 
 
 def test_a_cut_recording_is_analysed_and_says_so(write: Write, music: Signal) -> None:

@@ -136,7 +136,7 @@ class _FfmpegSource:
                 continue
             yield from (frame for frame in decoded if frame.samples)
         if bad_packets:
-            self.warnings.append(f"{bad_packets} packets could not be decoded.")
+            self.warnings.append(f"Packets that could not be decoded: {bad_packets}.")
 
     def _check_length(self, frames: int) -> None:
         stated = self.format.frames_stated
