@@ -17,6 +17,7 @@ RATE_HZ: Final = 22_050
 CADENCES: Final = {
     "major": ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7)),
     "minor": ((0, 3, 7), (5, 8, 12), (7, 11, 14), (0, 3, 7)),
+    "vamp": ((0, 4, 7), (5, 9, 12)),
 }
 
 
@@ -55,6 +56,19 @@ def test_chords_follow_each_other_without_gaps_and_change_on_beats() -> None:
     for before, after in zip(found.chords[:-1], found.chords[1:], strict=True):
         assert before.end_s == after.start_s
         assert abs(after.start_s - round(after.start_s)) < 0.06
+
+
+def test_of_two_chords_the_one_that_begins_phrases_is_the_likelier_tonic() -> None:
+    vamp, beats_s = cadence(0, "vamp", rounds=6), [0.5 * k for k in range(48)]
+    on_c, on_f = (
+        harmony.estimate(vamp, beats_s=beats_s, downbeats_s=beats_s[first::4]).candidates
+        for first in (0, 4)
+    )
+    chance_c, chance_f = (
+        next(c.probability for c in found if c.key == "C major") for found in (on_c, on_f)
+    )
+    assert on_c[0].key == "C major"
+    assert chance_f < chance_c
 
 
 @pytest.mark.parametrize("cents", [-30.0, 0.0, 25.0])
