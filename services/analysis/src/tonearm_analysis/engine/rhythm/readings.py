@@ -2,8 +2,9 @@
 
 The decoder gives one grid of beats.  Grids at simple ratios of it are decoded as well; each can be
 read with beats that divide in two (3/4, 4/4) or in three (6/8).  Some ninety measures of each grid
-go into a soft-max over all readings, fitted on generated music: strengths along it, and after which
-parts and multiples of its beat the onsets, the networks' answers and the harmony repeat.
+are scored by small networks, fitted on generated music, for a soft-max over all readings: strengths
+along it, and after which parts and multiples of its beat the onsets, the beat networks' answers and
+the harmony repeat.
 """
 
 from __future__ import annotations
