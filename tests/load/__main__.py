@@ -44,7 +44,7 @@ SCENARIOS = {
     "idle": Scenario(10_000),
     "fan-1000": Scenario(1_000, messages=100, servers=_ALL),
     "fan-5000": Scenario(5_000, messages=40),
-    "fan-10000": Scenario(9_900, messages=20),
+    "fan-10000": Scenario(10_000, messages=20),
     "burst": Scenario(1_000, messages=300, rate=1_000.0),
     "channels": Scenario(5_000, channels=1_000, messages=1_000, rate=150.0, servers=_ALL),
 }

@@ -56,9 +56,10 @@ def merge(
 def tables(results: Sequence[dict[str, Any]]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| scenario | server | rounds | messages/s | ratio (lowest to highest) | p50 ms | p99 ms "
-        "| processor, µs per message (in the kernel) | ratio of it | kB per socket |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| scenario | server | rounds | messages/s | ratio (lowest to highest) | first ms | p50 ms | p99 ms "
+        "| processor, µs per message (in the kernel) | ratio of it "
+        "| client, µs per message | kB per socket |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     loads = [result for result in results if "server" in result]
     for name in dict.fromkeys(result["scenario"] for result in loads):
@@ -81,7 +82,7 @@ def _rows(results: Sequence[dict[str, Any]]) -> list[str]:
         mine = [result for result in results if result["server"] == kind]
         if not mine:
             continue
-        figures = [""] * 6 if not mine[0]["wanted"] else _figures(mine, baseline)
+        figures = [""] * 8 if not mine[0]["wanted"] else _figures(mine, baseline)
         memory = median(each["memory_kb_per_connection"] for each in mine)
         cells = [mine[0]["scenario"], _NAMES[kind], str(len(mine)), *figures, f"{memory:.1f}"]
         rows.append(f"| {' | '.join(cells)} |")
@@ -93,19 +94,23 @@ def _figures(mine: Sequence[dict[str, Any]], baseline: dict[int, dict[str, Any]]
         key: median(each[key] for each in mine)
         for key in (
             "messages_per_s",
+            "first_ms",
             "p50_ms",
             "p99_ms",
             "processor_us_per_message",
             "kernel_share",
+            "client_us_per_message",
         )
     }
     return [
         f"{middle['messages_per_s']:,.0f}",
         _ratio(mine, baseline, "messages_per_s"),
+        f"{middle['first_ms']:.1f}" if middle["first_ms"] else "",
         f"{middle['p50_ms']:.1f}",
         f"{middle['p99_ms']:.1f}",
         f"{middle['processor_us_per_message']:.1f} ({middle['kernel_share']:.0%})",
         _ratio(mine, baseline, "processor_us_per_message"),
+        f"{middle['client_us_per_message']:.1f}",
     ]
 
 

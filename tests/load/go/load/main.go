@@ -51,6 +51,8 @@ type result struct {
 	MaxMS        float64 `json:"max_ms"`
 	ProcessorUS  float64 `json:"processor_us_per_message"`
 	KernelShare  float64 `json:"kernel_share"`
+	ClientUS     float64 `json:"client_us_per_message"`
+	FirstMS      float64 `json:"first_ms"`
 }
 
 var (
@@ -245,6 +247,26 @@ func publishAll(o options, open int) int64 {
 	return wanted
 }
 
+// firstMS returns the median time until a publication has reached somebody. A socket that was cut
+// before one is left out of it.
+func firstMS(clients []client, messages int) float64 {
+	var firsts []int64
+	for number := range messages {
+		first := int64(-1)
+		for i := range clients {
+			if delays := clients[i].delaysNS; number < len(delays) && (first < 0 || delays[number] < first) {
+				first = delays[number]
+			}
+		}
+		firsts = append(firsts, first)
+	}
+	slices.Sort(firsts)
+	if len(firsts) == 0 {
+		return 0
+	}
+	return float64(firsts[len(firsts)/2]) / 1e6
+}
+
 func main() {
 	o := parse()
 	before := residentKB(o.pid)
@@ -256,11 +278,14 @@ func main() {
 	r.MemoryKB = float64(residentKB(o.pid)-before) / float64(max(1, r.Connections))
 	started = time.Now()
 	usedBefore, kernelBefore := processorS(o.pid)
+	ownBefore, _ := processorS(os.Getpid())
 	r.Wanted = publishAll(o, r.Connections)
 	elapsed := time.Since(started).Seconds()
 	used, kernel := processorS(o.pid)
 	used, kernel = used-usedBefore, kernel-kernelBefore
 	r.Delivered = delivered.Load()
+	own, _ := processorS(os.Getpid())
+	r.ClientUS = (own - ownBefore) * 1e6 / float64(max(1, r.Delivered))
 	r.KernelShare = kernel / max(used, 0.01)
 	r.ProcessorUS = used * 1e6 / float64(max(1, r.Delivered))
 	r.MessagesPerS = float64(r.Delivered) / elapsed
@@ -274,6 +299,9 @@ func main() {
 			return 0
 		}
 		return float64(delays[int(share*float64(len(delays)-1))]) / 1e6
+	}
+	if o.channels == 1 && o.rate == 0 {
+		r.FirstMS = firstMS(clients, o.messages)
 	}
 	r.P50MS, r.P99MS, r.MaxMS = at(.5), at(.99), at(1)
 	json.NewEncoder(os.Stdout).Encode(r)
