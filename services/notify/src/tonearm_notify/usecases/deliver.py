@@ -58,6 +58,7 @@ class Deliverer:
         self._saw_audio = saw_audio
         self._wake = asyncio.Event()
         self._has_dropped = False
+        self._is_idle = True
 
     def put(self, item: Announcement | Compare) -> None:
         """Queue an announcement; called from the broker's callback."""
@@ -76,9 +77,14 @@ class Deliverer:
         self._wake.set()
 
     def hand_over(self, publications: Iterable[Published]) -> None:
-        """Queue what this process has committed; the announcement of it will be known then."""
-        for published in publications:
-            self.put(published)
+        """Queue what this process has committed; the announcement of it will be known then.
+
+        While others are being delivered it is left to its announcement: what gathers meanwhile
+        goes out in fewer writes.
+        """
+        if self._is_idle:
+            for published in publications:
+                self.put(published)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set and the queue is empty."""
@@ -112,7 +118,9 @@ class Deliverer:
         self._wake.clear()
         if stop.is_set():
             return
+        self._is_idle = True
         await self._wake.wait()
+        self._is_idle = False
 
     def wake(self) -> None:
         """Let `run` look at its `stop` event."""

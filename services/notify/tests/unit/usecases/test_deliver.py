@@ -132,6 +132,29 @@ async def test_what_is_handed_over_keeps_its_place(hub: FakeHub) -> None:
     assert hub.said == [("a", [1]), ("b", [1]), ("revoked", "r"), ("a", [2])]
 
 
+async def test_what_is_handed_over_during_a_delivery_is_left_to_its_announcement() -> None:
+    class BusyHub(FakeHub):
+        async def deliver(self, *run: Published) -> None:
+            await super().deliver(*run)
+            if run[0].channel == "a":
+                subject.hand_over([published("b", 1)])
+                subject.put(published("c", 1))
+
+    hub = BusyHub()
+    subject = deliverer(hub)
+    stop = asyncio.Event()
+    running = asyncio.create_task(subject.run(stop))
+    await asyncio.sleep(0)
+    subject.hand_over([published("a", 1)])
+    async with asyncio.timeout(5):
+        while len(hub.said) < 2:
+            await asyncio.sleep(0)
+    stop.set()
+    subject.wake()
+    await running
+    assert hub.said == [("a", [1]), ("c", [1])]
+
+
 async def test_a_run_is_bounded(hub: FakeHub) -> None:
     subject = deliverer(hub)
     for offset in range(1, 601):
