@@ -238,6 +238,8 @@ async def test_an_event_above_64_kib_travels_by_claim_check_and_arrives_whole(
             tasks.create_task(run(stop))
         async with asyncio.timeout(60):
             event = await seen.get()
+            while dead not in await log.topics():  # its consumer may not have joined yet
+                await asyncio.sleep(0.05)
             while not (letters := await log.read([dead])):
                 await asyncio.sleep(0.05)
         stop.set()
