@@ -24,12 +24,18 @@ from tests.load import drain, report
 from tests.load.servers import BUILT, Server, notify, on_core, peer
 from tonearm_local import testing
 
+PAD_BYTES = 200
+# So padded a message of the peer is as long as one of notify's (674 bytes), which carries the whole
+# event, its time and its trace beside the padding.
+SAME_LENGTH_PAD_BYTES = 583
+
 
 @dataclass(frozen=True)
 class Scenario:
     """How many connections follow how many channels, and how often something is published.
 
-    `rate` is in publications per second; 0 waits for each one before the next.
+    `rate` is in publications per second; 0 waits for each one before the next.  `peer_pad_bytes`
+    is the padding in publications through the peer.
     """
 
     connections: int
@@ -37,6 +43,7 @@ class Scenario:
     messages: int = 0
     rate: float = 0.0
     servers: tuple[str, ...] = ("peer", "notify")
+    peer_pad_bytes: int = PAD_BYTES
 
 
 _ALL = ("peer", "notify", "notify-kafka")
@@ -45,6 +52,10 @@ SCENARIOS = {
     "fan-1000": Scenario(1_000, messages=100, servers=_ALL),
     "fan-5000": Scenario(5_000, messages=40),
     "fan-10000": Scenario(10_000, messages=20),
+    **{
+        f"fan-{n}-same-length": Scenario(n, messages=m, peer_pad_bytes=SAME_LENGTH_PAD_BYTES)
+        for n, m in ((1_000, 100), (5_000, 40), (10_000, 20))
+    },
     "burst": Scenario(1_000, messages=300, rate=1_000.0),
     "channels": Scenario(5_000, channels=1_000, messages=1_000, rate=150.0, servers=_ALL),
 }
@@ -58,7 +69,9 @@ def start(kind: str, core: int | None) -> AbstractAsyncContextManager[Server]:
     return notify("kafka" if kind == "notify-kafka" else "direct", core)
 
 
-async def measure(server: Server, scenario: Scenario, core: int | None = None) -> dict[str, Any]:
+async def measure(
+    server: Server, scenario: Scenario, *, pad_bytes: int, core: int | None = None
+) -> dict[str, Any]:
     """Run the client against a server and return what it measured."""
     arguments = {
         "url": server.url,
@@ -69,6 +82,7 @@ async def measure(server: Server, scenario: Scenario, core: int | None = None) -
         "m": scenario.messages,
         "channels": scenario.channels,
         "rate": scenario.rate,
+        "pad": pad_bytes,
     }
     process = await asyncio.create_subprocess_exec(
         *on_core(core),
@@ -93,7 +107,10 @@ async def run(names: list[str], *, rounds: int, pin: bool) -> list[dict[str, Any
             kinds = scenario.servers if turn % 2 == 0 else scenario.servers[::-1]
             for kind in kinds:
                 async with start(kind, 0 if pin else None) as server:
-                    measured = await measure(server, scenario, 1 if pin else None)
+                    pad_bytes = scenario.peer_pad_bytes if kind == "peer" else PAD_BYTES
+                    measured = await measure(
+                        server, scenario, pad_bytes=pad_bytes, core=1 if pin else None
+                    )
                     about: dict[str, Any] = {
                         "scenario": f"{name}, a core each" if pin else name,
                         "server": kind,

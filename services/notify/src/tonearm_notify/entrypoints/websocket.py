@@ -31,6 +31,8 @@ from tonearm_notify.usecases.hub import Hub
 log = get_logger(__name__)
 PATH: Final = b"/connection/websocket"
 _CATCH_UP_S: Final = 0.02
+# Of the stated rate; networks and busy clients bring together what was sent spread.
+_BUNCHING_SHARE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +127,15 @@ class WebSocketServer:
         """Tell every client to reconnect, spread so that the others can take them.
 
         The rate is the stated one, unless so many are here that the window would not do. Time
-        lost to a stall is not made up for, but for moments, and these are taken off the rate: no
-        second holds more than was stated.
+        lost to a stall is not made up for, but for moments; these and what may arrive bunched are
+        taken off the rate, so that no second of those who come back holds more than was stated.
         """
         options = self._options
         leaving = list(self._open)
         log.info("draining sockets", sockets=len(leaving), closes_per_s=options.drain_closes_per_s)
         due_s = self.now_s()
         end_s = due_s + options.drain_window_s_max
-        closes_per_s = options.drain_closes_per_s * (1 - _CATCH_UP_S)
+        closes_per_s = options.drain_closes_per_s * (1 - _CATCH_UP_S - _BUNCHING_SHARE)
         for number, connection in enumerate(leaving):
             now_s = self.now_s()
             left = len(leaving) - number
