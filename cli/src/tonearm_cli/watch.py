@@ -22,17 +22,25 @@ _TYPE = "tonearm.analysis."
 
 
 async def follow(
-    api: Api, feed: Feed, audio_id: str, *, board: Board, timeout_s: float
+    api: Api,
+    feed: Feed,
+    audio_id: str,
+    *,
+    board: Board,
+    timeout_s: float,
+    status_before: str | None = None,
 ) -> dict[str, Any]:
     """Return how the analysis ended: `{"audio", "analysis", "delivered_by"}`.
 
     The feed was opened before, so an end that comes after we look at the state is pushed, and
     one that came before is in the state: it cannot be missed. `delivered_by` is `push` or
-    `state`. Raises `CliError` where nothing ends within `timeout_s` seconds.
+    `state`. status_before: of the recording when the feed was open already, if known. Raises `CliError` where nothing ends within `timeout_s` seconds.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            delivered_by, status = await _until_final(api, feed, audio_id, board=board)
+            delivered_by, status = await _until_final(
+                api, feed, audio_id, board=board, status_before=status_before
+            )
             audio = await _settled(api, audio_id)
     except TimeoutError:
         raise CliError(
@@ -46,11 +54,13 @@ async def follow(
     return {"audio": audio, "analysis": analysis, "delivered_by": delivered_by}
 
 
-async def _until_final(api: Api, feed: Feed, audio_id: str, *, board: Board) -> tuple[str, str]:
+async def _until_final(
+    api: Api, feed: Feed, audio_id: str, *, board: Board, status_before: str | None
+) -> tuple[str, str]:
     board.busy("waiting for the analysis to start")
     wait_s = POLL_S if feed.is_live else POLL_S_WITHOUT_PUSH
     # What was pushed meanwhile comes first: it has the stages, the state has only the end.
-    is_first, was_open = True, False
+    is_first, was_open = True, status_before is not None and status_before not in _FINAL
     while True:
         event = await feed.next(audio_id, timeout_s=0.05 if is_first else wait_s)
         if event is not None:

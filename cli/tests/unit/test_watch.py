@@ -49,7 +49,12 @@ async def feed_of(*events: dict[str, Any], is_live: bool = True) -> Feed:
 
 
 async def run(
-    library: Library, feed: Feed, tmp_path: Path, *, timeout_s: float = 30.0
+    library: Library,
+    feed: Feed,
+    tmp_path: Path,
+    *,
+    timeout_s: float = 30.0,
+    status_before: str | None = None,
 ) -> dict[str, Any]:
     async with Api.open(
         "http://server",
@@ -58,7 +63,9 @@ async def run(
         transport=httpx.MockTransport(library),
     ) as api:
         board = Board(Output(as_json=True))
-        return await follow(api, feed, "1", board=board, timeout_s=timeout_s)
+        return await follow(
+            api, feed, "1", board=board, timeout_s=timeout_s, status_before=status_before
+        )
 
 
 async def test_the_end_comes_by_push(tmp_path: Path) -> None:
@@ -79,8 +86,9 @@ async def test_an_end_before_we_looked_is_in_the_state(tmp_path: Path) -> None:
     assert ended["analysis"] is not None
 
 
+@pytest.mark.parametrize(("looks", "status_before"), [(2, None), (0, "queued")])
 async def test_a_push_that_the_state_overtakes_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, status_before: str | None
 ) -> None:
     monkeypatch.setattr("tonearm_cli.watch.POLL_S", 0.01)
     feed = await feed_of()
@@ -94,7 +102,7 @@ async def test_a_push_that_the_state_overtakes_is_waited_for(
             return response
 
     pushes: list[asyncio.Future[None]] = []
-    ended = await run(Overtaking(looks=2), feed, tmp_path)
+    ended = await run(Overtaking(looks=looks), feed, tmp_path, status_before=status_before)
     await asyncio.gather(*pushes)
     assert ended["delivered_by"] == "push"
 

@@ -85,7 +85,14 @@ async def _upload_one(
             board.warned("push", "not available now; asking for the state instead")
         from tonearm_cli.watch import follow
 
-        ended = await follow(api, feed, audio["id"], board=board, timeout_s=timeout_s)
+        ended = await follow(
+            api,
+            feed,
+            audio["id"],
+            board=board,
+            timeout_s=timeout_s,
+            status_before=audio["status"],
+        )
     return _show_end(ended, output)
 
 
