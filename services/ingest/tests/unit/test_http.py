@@ -171,6 +171,7 @@ async def test_a_download_whole_in_part_or_not_at_all(client: httpx.AsyncClient)
     outside = await client.get(url, headers={"Range": "bytes=99999-"})
     assert outside.status_code == 416
     assert outside.headers["content-range"] == f"bytes */{len(WAV)}"
+    assert outside.json()["request_id"] == outside.headers["x-request-id"]
     same = await client.get(url, headers={"If-None-Match": whole.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
     head = await client.head(url)

@@ -22,6 +22,7 @@ from centrifuge import Client, PublicationContext, SubscriptionEventHandler
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from services.notify.tests.sockets import closing_code
 from tonearm_contracts.events import AnalysisProgressed, AudioUpdated
 from tonearm_kit.ids import new_id
 
@@ -98,15 +99,6 @@ class Target:
                 return await closing_code(client)
 
             return Counter(await asyncio.gather(*map(one, clients)))
-
-
-async def closing_code(client: ClientConnection) -> int:
-    async with asyncio.timeout(20):
-        try:
-            while True:
-                await client.recv()
-        except ConnectionClosed as closed:
-            return closed.rcvd.code if closed.rcvd else 1006
 
 
 def sending(*frames: Any, times: int = 1) -> Callable[[ClientConnection], Awaitable[None]]:

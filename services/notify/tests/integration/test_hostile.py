@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from services.notify.tests.sockets import closing_code
 from tonearm_contracts.events import AnalysisProgressed
 
 pytestmark = pytest.mark.integration
@@ -40,15 +41,6 @@ async def log_in(client: ClientConnection, token: str, channel: str | None = Non
     if channel is not None:
         await client.send(json.dumps({"id": 2, "subscribe": {"channel": channel}}))
         assert "subscribe" in json.loads(await client.recv())
-
-
-async def closing_code(client: ClientConnection) -> int:
-    async with asyncio.timeout(15):
-        try:
-            while True:
-                await client.recv()
-        except ConnectionClosed as closed:
-            return closed.rcvd.code if closed.rcvd else 1006
 
 
 @pytest.mark.parametrize(

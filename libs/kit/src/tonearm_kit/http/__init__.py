@@ -2,7 +2,7 @@
 
 from tonearm_kit.http.app import create_app, problems
 from tonearm_kit.http.health import Check
-from tonearm_kit.http.problem import Problem, problem_response
+from tonearm_kit.http.problem import Problem, problem_response, request_id
 from tonearm_kit.http.server import serve
 
-__all__ = ["Check", "Problem", "create_app", "problem_response", "problems", "serve"]
+__all__ = ["Check", "Problem", "create_app", "problem_response", "problems", "request_id", "serve"]

@@ -101,7 +101,8 @@ def problem_response(
     return JSONResponse(body, status_code=status, headers=sent, media_type=MEDIA_TYPE)
 
 
-def _request_id(request: Request) -> str | None:
+def request_id(request: Request) -> str | None:
+    """Return the id that this request answers with, None outside the kit's door."""
     value = request.scope.get("tonearm.request_id")
     return str(value) if value else None
 
@@ -169,7 +170,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(AppError)
     async def on_app_error(request: Request, error: AppError) -> Response:
-        return from_app_error(error, request_id=_request_id(request))
+        return from_app_error(error, request_id=request_id(request))
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
@@ -177,7 +178,7 @@ def install(app: FastAPI) -> None:
             status=422,
             code="invalid_request",
             title="The request does not have the shape that this route takes.",
-            request_id=_request_id(request),
+            request_id=request_id(request),
             members={"errors": validation_errors(error.errors())},
         )
 
@@ -186,4 +187,4 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = _allowed_methods(request)
-        return from_status(error.status_code, request_id=_request_id(request), headers=headers)
+        return from_status(error.status_code, request_id=request_id(request), headers=headers)

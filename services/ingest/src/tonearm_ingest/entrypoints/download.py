@@ -14,7 +14,7 @@ from tonearm_ingest.domain.audio import Audio
 from tonearm_ingest.domain.formats import media_type
 from tonearm_ingest.entrypoints.ranges import ByteRange, Unsatisfiable, parse_range
 from tonearm_ingest.usecases.browse import Download
-from tonearm_kit.http import problem_response
+from tonearm_kit.http import problem_response, request_id
 
 
 async def download_response(request: Request, download: Download) -> Response:
@@ -35,6 +35,7 @@ async def download_response(request: Request, download: Download) -> Response:
             status=416,
             code="range_not_satisfiable",
             title="The range lies outside the file.",
+            request_id=request_id(request),
             headers={"Content-Range": f"bytes */{audio.size_bytes}"},
         )
     span = wanted or ByteRange(0, audio.size_bytes)
