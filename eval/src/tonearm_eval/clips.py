@@ -1,8 +1,8 @@
 """A folder of clips with truth beside it: manifest.csv, beat files, chord files.
 
 Columns of the manifest: path, duration_s, tempo_bpm, key, mode, meter, style, beats_file,
-chords_file, soundfont; any may be empty but the path.  Beat file: time and number in the bar on a line.
-Chord file: start, end and label on a line.
+chords_file, tuning_cents, soundfont; any may be empty but the path.  Beat file: time and number
+in the bar on a line.  Chord file: start, end and label on a line.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Clip:
 
     key: 0-11 major from C, 12-23 minor.  beats: (second, number in the bar or 0).
     chords: (start second, end second, label).  soundfont: what it was played with.
+    tuning_cents: deviation from A = 440 Hz, 0 where it is not said.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Clip:
     beats: tuple[tuple[float, int], ...]
     chords: tuple[tuple[float, float, str], ...]
     soundfont: str = ""
+    tuning_cents: float = 0.0
 
 
 def read_manifest(folder: Path) -> list[Clip]:
@@ -58,6 +60,7 @@ def _clip(folder: Path, row: dict[str, str]) -> Clip:
         beats=_beats(_beside(folder, row.get("beats_file"), f"beats/{path.stem}.beats")),
         chords=_chords(_beside(folder, row.get("chords_file"), f"chords/{path.stem}.lab")),
         soundfont=row.get("soundfont") or "",
+        tuning_cents=_number(row.get("tuning_cents")) or 0.0,
     )
 
 

@@ -17,14 +17,14 @@ from tonearm_eval.sound import mono_22k
 
 @dataclass(frozen=True)
 class HeardClip:
-    """A clip and what the listeners kept of it."""
+    """A clip and what the listeners kept of it; `heard` is None where only harmony was asked for."""
 
     clip: Clip
-    heard: Heard
+    heard: Heard | None
     harmonic: HeardHarmony
 
 
-def hear_folder(folder: Path, cache: Path) -> None:
+def hear_folder(folder: Path, cache: Path, *, harmony_only: bool = False) -> None:
     """Hear the clips of a folder that are not in the cache yet."""
     cache.mkdir(parents=True, exist_ok=True)
     for clip in read_manifest(folder):
@@ -32,7 +32,8 @@ def hear_folder(folder: Path, cache: Path) -> None:
         if out.exists():
             continue
         sound = mono_22k(clip.path)
-        out.write_bytes(pickle.dumps(HeardClip(clip, rhythm.hear(sound), harmony.hear(sound))))
+        heard = None if harmony_only else rhythm.hear(sound)
+        out.write_bytes(pickle.dumps(HeardClip(clip, heard, harmony.hear(sound))))
 
 
 def heard_clips(cache: Path, prefix: str = "") -> Iterator[HeardClip]:

@@ -41,22 +41,28 @@ class Example:
 
 
 def example(item: HeardClip) -> Example | None:
-    """All that the fits need of one clip; None where no beats were found."""
-    found = readings.grids(item.heard)
+    """All that the fits need of one clip; None where no beats were found.
+
+    Raises ValueError where its rhythm was not heard.
+    """
+    heard = item.heard
+    if heard is None:
+        raise ValueError(f"of {item.clip.name} harmony alone was heard")
+    found = readings.grids(heard)
     if not found or item.clip.tempo_bpm is None:
         return None
-    values = readings.measures(item.heard, item.harmonic, found)
+    values = readings.measures(heard, item.harmonic, found)
     truth = item.clip.tempo_bpm
     hit = np.array([abs(grid.bpm - truth) <= SAME_TEMPO * truth for grid in found])
     right = int(hit.argmax())
     kind = placing.KINDS[item.clip.meter == "6/8"]
-    tried = placing.tried(item.heard, item.harmonic, found[right], kind)
+    tried = placing.tried(heard, item.harmonic, found[right], kind)
     places, terms = placing.places(tried)
     place = None
     if hit.any() and item.clip.beats and item.clip.meter in BAR_BEATS:
-        times = [t + item.heard.start_s for t in tried.times_s]
+        times = [t + heard.start_s for t in tried.times_s]
         place = _right_place(times, places, item.clip)
-    pulse = pulse_measures(item.heard, found[right], values[right])
+    pulse = pulse_measures(heard, found[right], values[right])
     return Example(item.clip, found, values, hit, places, terms, place, pulse)
 
 

@@ -4,6 +4,7 @@
     python -m tonearm_eval.generator --split dev --styles jig,waltz --clips 40 --jobs 2 --out DIR
     python -m tonearm_eval.generator --split dev --tunes --clips 400 --seed 41 --out DIR
     python -m tonearm_eval.generator --split dev --varied --clips 195 --seed 4041 --out DIR
+    python -m tonearm_eval.generator --split dev --idioms --clips 400 --seed 71 --out DIR
 
 Writes audio/, beats/ and chords/ files and manifest.csv as it goes; a run that was stopped goes on.
 The same arguments and the same soundfonts give the same clips, whatever --jobs.  Without FluidSynth,
@@ -23,7 +24,7 @@ from typing import Any
 
 from tonearm_eval.generator import soundfont
 from tonearm_eval.generator.clip import MATERIALS, Job, make_clip
-from tonearm_eval.generator.jobs import composed_jobs, tune_jobs
+from tonearm_eval.generator.jobs import composed_jobs, idiom_jobs, tune_jobs
 from tonearm_eval.generator.material import STYLES
 from tonearm_eval.generator.tunes import NoCorpus
 from tonearm_eval.generator.varied import varied_jobs
@@ -111,6 +112,10 @@ def arguments() -> argparse.ArgumentParser:
         "--varied", action="store_true",
         help="drum patterns vary from clip to clip; more 3/4, 6/8 and other doubtful styles (dev only)",
     )  # fmt: skip
+    what.add_argument(
+        "--idioms", action="store_true",
+        help="blues, riffs, modal vamps, songs that begin away from home, sung and driven (dev only)",
+    )  # fmt: skip
     parser.add_argument(
         "--new-loops", action="store_true",
         help="chord loops drawn for each clip in place of the listed ones (dev only)",
@@ -124,6 +129,8 @@ def planned(args: argparse.Namespace, *, fonts: bool) -> list[Job]:
     """The clips that were asked for; raises NoCorpus."""
     if args.tunes:
         return tune_jobs(args.seed, args.clips, fonts=fonts)
+    if args.idioms:
+        return idiom_jobs(args.seed, args.clips, fonts=fonts)
     if args.varied:
         return varied_jobs(args.split, args.seed, args.clips, fonts=fonts)
     return composed_jobs(
@@ -144,10 +151,10 @@ def main() -> None:
             " clips of eval/README.md",
             file=sys.stderr,
         )
-    if args.split != "dev" and (args.tunes or args.varied or args.new_loops):
-        parser.error("--tunes, --varied and --new-loops are for development: --split dev")
-    if args.new_loops and (args.tunes or args.varied):
-        parser.error("--new-loops goes with neither --tunes nor --varied")
+    if args.split != "dev" and (args.tunes or args.varied or args.idioms or args.new_loops):
+        parser.error("--tunes, --varied, --idioms, --new-loops are for development: --split dev")
+    if args.new_loops and (args.tunes or args.varied or args.idioms):
+        parser.error("--new-loops goes with none of --tunes, --varied, --idioms")
     try:
         jobs = planned(args, fonts=fonts)
     except NoCorpus as error:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from tonearm_eval.generator import degrade, soundfont, synth
+from tonearm_eval.generator import degrade, soundfont, sung, synth
 from tonearm_eval.generator.arrange import TUNE_STYLES, arrange, tempo_range
 from tonearm_eval.generator.compose import compose, pick
+from tonearm_eval.generator.idioms import IDIOM_STYLES, compose_idiom
 from tonearm_eval.generator.loops import with_new_loops
 from tonearm_eval.generator.material import DEV, STYLES, Material, Pattern
 from tonearm_eval.generator.material_test import TEST
@@ -24,6 +25,7 @@ from tonearm_eval.loudness import integrated_lufs
 
 MATERIALS: Final = {"dev": DEV, "test": TEST}
 SOUNDFONT_SHARE: Final = 0.7
+ALL_STYLES: Final = {**STYLES, **TUNE_STYLES, **IDIOM_STYLES}
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,11 @@ def play(
 ) -> tuple[npt.NDArray[np.float32], dict[str, str]]:
     """The sound of a piece and how it was played."""
     cents = 0.0 if rng.random() < 0.6 else float(np.round(rng.uniform(-35, 35), 1))
-    low, high = {**STYLES, **TUNE_STYLES}[piece.style].loose_ms
+    low, high = ALL_STYLES[piece.style].loose_ms
     looseness_s = float(rng.uniform(low, high)) / 1000
-    if font is None:
+    if piece.style in IDIOM_STYLES:
+        sound = sung.render(piece, duration_s, font, rng=rng, cents=cents, looseness_s=looseness_s)
+    elif font is None:
         sound = synth.render(piece, duration_s, rng=rng, cents=cents, looseness_s=looseness_s)
     else:
         sound = soundfont.render(
@@ -119,7 +123,8 @@ def make_piece(
             rng, job.tune, material, tonic=job.tonic, tempo_bpm=tempo_bpm,
             duration_s=duration_s, midi=midi,
         )  # fmt: skip
-    return compose(
+    made = compose_idiom if job.style in IDIOM_STYLES else compose
+    return made(
         rng, job.style, material, tonic=job.tonic, mode=job.mode, tempo_bpm=tempo_bpm,
         duration_s=duration_s, midi=midi,
     )  # fmt: skip
@@ -128,7 +133,7 @@ def make_piece(
 def start_tempo(rng: np.random.Generator, job: Job) -> float:
     """Beats a minute: evenly over a style's range, over a tune's by ratio."""
     if job.tune is None:
-        return float(np.round(rng.uniform(*STYLES[job.style].tempo), 2))
+        return float(np.round(rng.uniform(*ALL_STYLES[job.style].tempo), 2))
     low, high = np.log(tempo_range(job.tune))
     return float(np.round(np.exp(rng.uniform(low, high)), 2))
 

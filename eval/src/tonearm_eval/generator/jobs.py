@@ -11,7 +11,8 @@ import numpy as np
 
 from tonearm_eval.generator.arrange import style_name
 from tonearm_eval.generator.clip import Job
-from tonearm_eval.generator.material import STYLES
+from tonearm_eval.generator.idioms import DRUMMED_AS, IDIOM_STYLES, MINOR_SHARES
+from tonearm_eval.generator.material import DEV, STYLES
 from tonearm_eval.generator.piece import Mode
 from tonearm_eval.generator.tunes import (
     NoCorpus,
@@ -22,6 +23,7 @@ from tonearm_eval.generator.tunes import (
     read,
     stated,
 )
+from tonearm_eval.generator.varied import varied_pattern
 
 MODES: Final[tuple[Mode, ...]] = ("major", "minor")
 # Shares of the styles of arrange.TUNE_STYLES in a run of tunes.
@@ -65,6 +67,23 @@ def composed_jobs(
         Job(split, seed, index, *facts, fonts=fonts, new_loops=new_loops)
         for index, facts in enumerate(plan(rng, clips, styles))
     ]
+
+
+def idiom_jobs(seed: int, clips: int, *, fonts: bool = True) -> list[Job]:
+    """The clips of a run of idioms: by weight, one after the other; major or minor as they are."""
+    names = [name for name, style in IDIOM_STYLES.items() for _ in range(int(style.weight))]
+    order = np.random.default_rng([seed, zlib.crc32(b"idioms")]).permutation(len(names))
+    jobs = []
+    for index in range(clips):
+        rng = np.random.default_rng([seed, zlib.crc32(b"idioms"), index])
+        idiom, tonic = names[order[index % len(order)]], int(rng.integers(12))
+        mode: Mode = "minor" if rng.random() < MINOR_SHARES[idiom] else "major"
+        drums = {
+            name: [varied_pattern(rng, pattern, "4/4") for pattern in DEV.drums[name]]
+            for name in DRUMMED_AS[idiom]
+        }
+        jobs.append(Job("dev", seed, index, idiom, tonic, mode, fonts=fonts, drums=drums))
+    return jobs
 
 
 def wanted(clips: int) -> dict[tuple[str, Mode], int]:

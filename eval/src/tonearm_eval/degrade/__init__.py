@@ -1,0 +1,4 @@
+"""Clips as records are: excerpts, driven, squeezed, masked, in rooms, off pitch, from poor copies.
+
+`python -m tonearm_eval.degrade` turns folders of clips into a folder of such excerpts with truth.
+"""
