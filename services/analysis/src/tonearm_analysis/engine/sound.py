@@ -1,8 +1,9 @@
 """The signal that rhythm and harmony hear: from the first sound to the last, at LOW_RATE_HZ.
 
 Digital silence around a recording is no part of its music. Samples of zero before the first sound
-and after the last one are cut at the rate of the source, before resampling, so that any number of
-them leaves the same samples in the same chunks, and everything heard in them the same to the bit.
+and after the last one are counted at the rate of the source, and resampling begins with the first
+sound, so that any number of them leaves the same samples in the same chunks, and everything heard
+in them the same to the bit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Block, Floats, low_rate_resampler
+from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Block, Floats
 
 CHUNK_SAMPLES: Final = 1 << 15
 """Every chunk but the last holds so many samples, counted from the first sound."""
@@ -23,14 +24,10 @@ class Sound:
     """Cuts the digital silence off both ends of a recording, block by block.
 
     start_frame: the first frame that is not zero, at the source's rate; so far all frames.
-    A recording that begins with sound shares the low-rate signal of its blocks; another one is
-    resampled from its first sound on.
     """
 
     def __init__(self, *, sample_rate_hz: int) -> None:
         self._rate_hz = sample_rate_hz
-        self._resampler = low_rate_resampler(sample_rate_hz)
-        self._is_shared = False
         self._has_begun = False
         self.start_frame = 0
         self._end_frame = 0
@@ -45,30 +42,21 @@ class Sound:
 
     def feed(self, block: Block) -> Iterator[Floats]:
         """Add a block; yield the chunks that are complete and known to lie before a sound."""
-        mono = block.mono
-        first, behind = _sounding(mono)
+        first, behind = _sounding(block.mono)
         if not self._has_begun:
-            self._has_begun = first < len(mono)
-            self._is_shared = self._has_begun and self.start_frame + first == 0
+            self._has_begun = first < len(block.mono)
             self.start_frame += first
-            mono = mono[first:]
         if not self._has_begun:
             return
         if behind:
             self._end_frame = block.start_frame + behind
-        low = block.low if self._is_shared else self._low(mono, is_last=block.is_last)
+        low = block.low[block.low_lead :]
         if len(low):
             # Hours of silence between two sounds are held as a number.
             self._held.append(low if behind or low.any() else len(low))
         yield from self._chunks(is_last=block.is_last)
-        if self._resampler is None and self._held and not isinstance(self._held[-1], int):
+        if self._rate_hz == LOW_RATE_HZ and self._held and not isinstance(self._held[-1], int):
             self._held[-1] = self._held[-1].copy()  # the block's own until the next one
-
-    def _low(self, mono: Floats, *, is_last: bool) -> Floats:
-        if self._resampler is None:
-            return mono
-        low: Floats = self._resampler.resample_chunk(mono, last=is_last)
-        return low
 
     def _chunks(self, *, is_last: bool) -> Iterator[Floats]:
         """Yield what lies before the last sound, in whole chunks until the recording ends."""

@@ -309,6 +309,20 @@ def test_less_than_one_window_has_no_loudness_but_has_peaks(length: int) -> None
     assert found["sample_peak_dbfs"] == pytest.approx(-6.02, abs=0.01)
 
 
+def test_no_value_between_samples_exceeds_them_by_more_than_their_bend_allows() -> None:
+    from tonearm_analysis.engine.loudness.truepeak import TAPS, bend_gain, interpolator
+
+    kernel = interpolator(32)
+    noise = np.random.default_rng(5).standard_normal((50_000, TAPS))
+    for smoothing in range(4):  # from white to what bends little
+        samples = np.cumsum(noise, axis=1) if smoothing == 3 else noise
+        highest = np.abs(samples @ kernel.T).max(axis=1)
+        around = np.abs(samples[:, TAPS // 2 - 1 : TAPS // 2 + 1]).max(axis=1)
+        bends = np.abs(np.diff(samples, 2, axis=1)).max(axis=1)
+        assert (highest <= around + bend_gain(kernel) * bends * (1 + 1e-6)).all()
+        noise = (noise + np.roll(noise, 1, axis=1)) / 2
+
+
 @pytest.mark.parametrize("rate_hz", [4_000, 44_100, 192_000])
 def test_the_block_filter_is_the_recursive_filter(rate_hz: int) -> None:
     from scipy.signal import lfilter

@@ -50,6 +50,22 @@ def test_silence_around_leaves_the_same_chunks(
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000, 22_050])
+@pytest.mark.parametrize("lead", [0, 1, 70_001])
+def test_the_low_rate_signal_begins_with_as_much_silence_as_the_recording(
+    noise: Floats, rate_hz: int, lead: int
+) -> None:
+    maker = BlockMaker(sample_rate_hz=rate_hz, channels=1)
+    samples = np.concatenate([zeros(lead), noise])[:, None]
+    blocks = [maker.make(part) for part in np.array_split(samples, 9)] + [maker.last()]
+    low = np.concatenate([block.low for block in blocks])
+    silent = lead * LOW_RATE_HZ // rate_hz
+    assert sum(block.low_lead for block in blocks) == silent
+    assert not low[:silent].any()
+    assert low[silent]
+    assert abs(len(low) - len(samples) * LOW_RATE_HZ / rate_hz) <= 1
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000, 22_050])
 def test_silence_between_sounds_is_kept(noise: Floats, rate_hz: int) -> None:
     mono = np.concatenate([noise, zeros(1_000_003), noise])
     maker = BlockMaker(sample_rate_hz=rate_hz, channels=1)

@@ -18,6 +18,7 @@ CLIP_RUN_MIN = 3
 CLIP_JOIN_S = 0.010
 SPANS_MAX = 200
 _SILENT = 10 ** (SILENCE_DBFS / 20)
+_ONES = np.ones(BUCKET_FRAMES, dtype=np.float32)
 
 
 def to_db(amplitude: float) -> float | None:
@@ -50,7 +51,7 @@ class Levels:
         planar = block.channels
         top = float(tops.max())
         self.sample_peak = max(self.sample_peak, top)
-        self._sums += planar.sum(axis=1, dtype=np.float64)
+        self._sums += _sums(planar)
         self._squares += [float(np.dot(channel, channel)) for channel in planar]
         if len(planar) >= 2:
             self._cross += float(np.dot(planar[0], planar[1]))
@@ -123,6 +124,14 @@ class Levels:
             return None
         together = self._cross / frames - mean_left * mean_right
         return float(np.clip(together / math.sqrt(left * right), -1, 1))
+
+
+def _sums(planar: Floats) -> NDArray[np.float64]:
+    """Return the sum of each channel: float32 within a bucket, float64 from bucket to bucket."""
+    whole = planar.shape[1] // BUCKET_FRAMES * BUCKET_FRAMES
+    rest = planar[:, whole:].sum(axis=1, dtype=np.float64)
+    buckets = planar[:, :whole].reshape(len(planar), -1, BUCKET_FRAMES) @ _ONES
+    return np.asarray(buckets.sum(axis=1, dtype=np.float64) + rest, dtype=np.float64)
 
 
 class ClipFinder:

@@ -1,13 +1,19 @@
 """A recursive filter of complex pole pairs as matrix products: blocks at once, not samples.
 
 The output of a block of BLOCK samples is a product of its samples with the impulse response,
-plus a product of the filter's state at its start with the decaying modes. The states of all
-blocks follow from one another by one multiplication per mode; those chains are products with
-triangular matrices as well. Exact but for rounding (float32 products, float64 states), and
-several times faster than sample by sample.
+plus a product of the filter's state at its start with the decaying modes. Each block's state
+follows from the one before by one multiplication per mode. That chain is products as well: within
+groups of blocks as if each group began at rest, then from group to group in the same way. Exact
+but for rounding (float32 products, float64 from group to group), and several times faster than
+sample by sample.
+
+A state is a row of real numbers: the modes' real parts, then their imaginary parts.
 """
 
 from __future__ import annotations
+
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,42 +21,46 @@ from numpy.typing import NDArray
 from tonearm_analysis.engine.blocks import Floats
 
 BLOCK = 32
-_GROUP = 32
-_GROUPS_MAX = 64
-CHUNK_FRAMES_MAX = BLOCK * _GROUP * _GROUPS_MAX
+_GROUPS = (8, 8, 32)
+"""Blocks in a group, groups in a group of those, and those in a chunk."""
+CHUNK_FRAMES_MAX = BLOCK * 8 * 8 * 32
 
 Complexes = NDArray[np.complex128]
+Doubles = NDArray[np.float64]
+Reals = NDArray[np.floating]
+"""float32 or float64, as its level has it."""
 
 
 class BlockFilter:
     """H(z) = b(z) / a(z) for each channel, where a has only complex pairs of simple roots."""
 
-    def __init__(self, numerator: NDArray[np.float64], poles: Complexes, *, channels: int) -> None:
+    def __init__(self, numerator: Doubles, poles: Complexes, *, channels: int) -> None:
         """Make the filter.
 
         numerator: b, as many terms as there are poles plus one; a is monic.
         poles: one of each conjugate pair.
         """
-        self._states: Complexes = np.zeros((channels, len(poles)), dtype=np.complex128)
+        self._states: Doubles = np.zeros((channels, 2 * len(poles)))
         residues = _residues(numerator, poles)
         ages = np.arange(BLOCK)
         modes = poles[:, None] ** ages
         response = 2 * (residues[:, None] * modes).real.sum(axis=0)
         impulse = np.concatenate([[numerator[0]], response[:-1]])
         reach = ages[None, :] - ages[:, None]
-        toeplitz = np.where(reach >= 0, impulse[np.abs(reach)], 0.0)
+        self._direct: Floats = np.where(reach >= 0, impulse[np.abs(reach)], 0.0).astype(np.float32)
         fading = 2 * residues[:, None] * modes
-        # One product: samples, then real and imaginary part of each state.
-        self._output = np.concatenate([toeplitz, fading.real, -fading.imag]).astype(np.float32)
+        self._fading: Floats = np.concatenate([fading.real, -fading.imag]).astype(np.float32)
         gathering = modes[:, ::-1].T
-        self._input = np.concatenate([gathering.real, gathering.imag], axis=1).astype(np.float32)
-        step = poles**BLOCK
-        self._in_group = _chain(step, _GROUP)
-        self._across = _chain(step**_GROUP, _GROUPS_MAX)
-        self._fade = step[:, None] ** np.arange(1, _GROUP + 1)
-        self._leaps = (step**_GROUP)[:, None] ** np.arange(_GROUPS_MAX)
-        self._whole: Floats = np.empty((0, 0, 0), dtype=np.float32)
-        self._heard: Floats = np.empty((0, 0, 0), dtype=np.float32)
+        self._gathering: Floats = np.concatenate([gathering.real, gathering.imag], axis=1).astype(
+            np.float32
+        )
+        spans = accumulate((BLOCK, *_GROUPS[:-1]), mul)
+        kinds = (np.float32, np.float64, np.float64)
+        self._levels = [
+            _Level(poles**span, length, kind)
+            for span, length, kind in zip(spans, _GROUPS, kinds, strict=True)
+        ]
+        self._heard: Floats = np.empty((0, BLOCK), dtype=np.float32)
 
     def run(self, planar: Floats) -> Floats:
         """Return the output of the next samples of the first channels, shape (channels, n).
@@ -77,50 +87,88 @@ class BlockFilter:
 
     def _run_chunk(self, planar: Floats) -> Floats:
         channels, length = planar.shape
-        pairs = self._states.shape[1]
-        shape = (channels, length // BLOCK, BLOCK + 2 * pairs)
-        if self._whole.shape != shape:
+        blocks = planar.reshape(-1, BLOCK)
+        if len(self._heard) != len(blocks):
             # Kept from chunk to chunk: fresh memory of this size costs as much as the products.
-            self._whole = np.empty(shape, dtype=np.float32)
-            self._heard = np.empty((*shape[:2], BLOCK), dtype=np.float32)
-        whole = self._whole
-        whole[:, :, :BLOCK] = planar.reshape(channels, -1, BLOCK)
-        states = self._chained(whole[:, :, :BLOCK] @ self._input)
-        whole[:, :, BLOCK : BLOCK + pairs] = states.real.transpose(0, 2, 1)
-        whole[:, :, BLOCK + pairs :] = states.imag.transpose(0, 2, 1)
-        return np.matmul(whole, self._output, out=self._heard).reshape(channels, length)
+            self._heard = np.empty_like(blocks)
+        gathered = (blocks @ self._gathering).reshape(channels, length // BLOCK, -1)
+        states = self._chained(gathered).reshape(len(blocks), -1)
+        np.matmul(blocks, self._direct, out=self._heard)
+        self._heard += states @ self._fading
+        return self._heard.reshape(channels, length)
 
-    def _chained(self, gathered: Floats) -> Complexes:
-        """Return each block's state at its start, shape (channels, pairs, n), and keep the last.
+    def _chained(self, gathered: Floats) -> Floats:
+        """Return each block's state at its start, shape (channels, n, 2 pairs); keep the last.
 
-        gathered: what each block adds to the states, real parts then imaginary ones.
+        gathered: what each block adds to the states.
         """
-        channels, count, pairs = *gathered.shape[:2], gathered.shape[2] // 2
-        groups = -(-count // _GROUP)
-        inputs = np.zeros((channels, pairs, groups * _GROUP), dtype=np.complex128)
-        inputs.real[:, :, :count] = gathered[:, :, :pairs].transpose(0, 2, 1)
-        inputs.imag[:, :, :count] = gathered[:, :, pairs:].transpose(0, 2, 1)
-        # Within each group as if it began at rest; then what each group hands on.
-        ends = inputs.reshape(channels, pairs, groups, _GROUP) @ self._in_group
-        handed = self._states[:channels, :, None] * self._leaps[:, :groups]
-        last = ends[:, :, None, :-1, -1]
-        handed[:, :, 1:] += (last @ self._across[:, : groups - 1, : groups - 1])[:, :, 0]
-        ends += handed[:, :, :, None] * self._fade[:, None, :]
-        chain = ends.reshape(channels, pairs, -1)
-        states = np.empty((channels, pairs, count), dtype=np.complex128)
-        states[:, :, 0], states[:, :, 1:] = self._states[:channels], chain[:, :, : count - 1]
-        self._states[:channels] = chain[:, :, count - 1]
-        return states
+        channels, count, width = gathered.shape
+        whole = -(-count // (_GROUPS[0] * _GROUPS[1])) * _GROUPS[0] * _GROUPS[1]
+        if whole > count:
+            silence = np.zeros((channels, whole - count, width), dtype=np.float32)
+            gathered = np.concatenate([gathered, silence], axis=1)
+        low, mid, high = self._levels
+        in_low, ends = low.within(gathered)
+        in_mid, ends = mid.within(ends)
+        begun = self._states[:channels, None]
+        spans = high.starts_of(np.concatenate([begun, ends], axis=1))
+        starts = low.spread(mid.spread(spans[:, :-1], in_mid), in_low)
+        self._states[:channels] = spans[:, -1] if whole == count else starts[:, count]
+        return np.asarray(starts[:, :count], dtype=np.float32)
 
 
-def _chain(factor: Complexes, length: int) -> Complexes:
-    """Return matrices that sum inputs with powers of a factor, shape (pairs, length, length)."""
-    reach = np.arange(length)[None, :] - np.arange(length)[:, None]
-    powers = factor[:, None, None] ** np.abs(reach)
-    return np.where(reach >= 0, powers, 0)
+class _Level:
+    """A chain s[k + 1] = f s[k] + g[k] of states, in groups of so many."""
+
+    def __init__(self, factor: Complexes, length: int, kind: type) -> None:
+        powers = [_as_matrix(factor**age) for age in range(length + 1)]
+        zero = np.zeros_like(powers[0])
+        chain = [
+            [powers[end - start] if end >= start else zero for end in range(length + 1)]
+            for start in range(length + 1)
+        ]
+        self._length = length
+        self._chain: Reals = np.block(chain).astype(kind)
+        self._within: Reals = np.ascontiguousarray(self._chain[: -len(zero), : -len(zero)])
+        self._spread: Reals = np.concatenate(powers[:-1], axis=1).astype(kind)
+
+    def within(self, inputs: Reals) -> tuple[Reals, Doubles]:
+        """Return the states behind each input, as if each group began at rest, and the last ones.
+
+        inputs: shape (channels, n, width), n whole groups. Shapes (channels, n / length, length,
+        width) and (channels, n / length, width).
+        """
+        channels, count, width = inputs.shape
+        shape = (channels, count // self._length, self._length, width)
+        states = (inputs.reshape(-1, self._length * width) @ self._within).reshape(shape)
+        return states, states[:, :, -1].astype(np.float64)
+
+    def starts_of(self, inputs: Doubles) -> Doubles:
+        """Return the state behind each input of one group of at most length + 1."""
+        channels, count, width = inputs.shape
+        size = count * width
+        states = inputs.reshape(channels, size) @ self._chain[:size, :size]
+        return np.asarray(states.reshape(channels, count, width), dtype=np.float64)
+
+    def spread(self, starts: Reals, states: Reals) -> Reals:
+        """Return the state before each input from each group's start, shape (channels, n, width).
+
+        starts: of the groups, shape (channels, groups, width); states: what `within` gave.
+        """
+        channels, _, _, width = states.shape
+        groups = starts.astype(self._spread.dtype).reshape(-1, width)
+        befores: Reals = (groups @ self._spread).reshape(states.shape)
+        befores[:, :, 1:] += states[:, :, :-1]
+        return befores.reshape(channels, -1, width)
 
 
-def _residues(numerator: NDArray[np.float64], poles: Complexes) -> Complexes:
+def _as_matrix(factors: Complexes) -> Doubles:
+    """Return the matrix that multiplies a row of real parts and imaginary parts by factors."""
+    real, imag = np.diag(factors.real), np.diag(factors.imag)
+    return np.block([[real, imag], [-imag, real]])
+
+
+def _residues(numerator: Doubles, poles: Complexes) -> Complexes:
     """Return c with H(z) = b0 + sum of c / (z - p) over all poles; one of each pair."""
     every = np.concatenate([poles, poles.conj()])
     rest = numerator - numerator[0] * np.poly(every).real

@@ -2,8 +2,10 @@
 
 A windowed-sinc interpolator evaluates a grid of points between the samples, of at least
 176.4 kHz with the samples themselves, then a finer grid around the highest point. Stretches
-that provably hold no new maximum are passed over: no interpolated value exceeds the largest
-sample it is made from times the interpolator's gain.
+that provably hold no new maximum are passed over. No interpolated value exceeds the largest
+sample it is made from times the interpolator's gain; and none exceeds its two neighbours by more
+than the sharpest bend (second difference) of those samples times another constant, which in music
+rules out nearly all that the first bound leaves.
 
 Only points with samples on both sides count. What precedes a recording and follows it is not
 known, and taking it for silence would see an overshoot in every tone that starts abruptly.
@@ -25,6 +27,10 @@ _FINE_GAIN = 1.09
 """How far the fine grid may exceed the coarse one: 1 / cos(pi / 8) between quarters of a sample."""
 _ROW = 8
 _FIRST_BUCKETS = 8
+_SPAN = BUCKET_FRAMES + TAPS - 1
+"""Samples behind the windows that end in one bucket."""
+_ROUNDING = 1 + 1e-5
+"""Bounds are float32: this much is more than they may fall short."""
 
 
 def oversampling(sample_rate_hz: int) -> int:
@@ -45,6 +51,22 @@ def interpolator(factor: int) -> Floats:
     return normal
 
 
+def bend_gain(kernel: Floats) -> float:
+    """Return by how much of the sharpest bend a value may exceed the two samples around it.
+
+    kernel: shape (phases, TAPS), each summing to 1. Between the two middle taps lies a mean of
+    them that has the same first moment; what is left of a phase sums to nothing and has no first
+    moment, so it is a sum of second differences, whose weights are its running sum taken twice.
+    """
+    places = np.arange(TAPS) - (TAPS // 2 - 1)
+    rest = kernel.astype(np.float64)
+    moment = rest @ places
+    rest[:, TAPS // 2 - 1] -= 1 - moment
+    rest[:, TAPS // 2] -= moment
+    weights = np.cumsum(np.cumsum(rest, axis=1), axis=1)
+    return float(np.abs(weights).sum(axis=1).max())
+
+
 class TruePeak:
     """Running true peak per channel."""
 
@@ -52,7 +74,8 @@ class TruePeak:
         factor = oversampling(sample_rate_hz)
         self._kernel = interpolator(factor)
         self._fine = interpolator(_FINE)
-        self._gain = float(np.abs(self._fine).sum(axis=1).max())
+        self._gain = float(np.abs(self._fine).sum(axis=1).max()) * _ROUNDING
+        self._bend_gain = bend_gain(self._fine) * _ROUNDING
         self._rows = _row_matrix(self._kernel)
         self._tail = np.empty((channels, 0), dtype=np.float32)
         self._top_before = np.zeros(channels, dtype=np.float32)
@@ -67,34 +90,54 @@ class TruePeak:
             return
         # A window that ends in one bucket may begin in the one before.
         near = np.concatenate([self._top_before[:, None], tops], axis=1)
-        bounds = np.maximum(near[:, 1:], near[:, :-1]) * self._gain
+        near = np.maximum(near[:, 1:], near[:, :-1])
         joined = np.concatenate([self._tail, planar], axis=1)
         for index, samples in enumerate(joined):
-            self._search(index, samples, bounds[index])
+            self._search(index, samples, near[index])
         self._top_before = tops[:, -2:].max(axis=1)
         self._tail = joined[:, -(TAPS - 1) :]
 
-    def _search(self, index: int, samples: Floats, bounds: Floats) -> None:
-        """Look between the samples wherever the bound exceeds the peak, loudest bucket first."""
+    def _search(self, index: int, samples: Floats, near: Floats) -> None:
+        """Look between the samples wherever a bound exceeds the peak, loudest bucket first.
+
+        near: the greatest magnitude behind the windows that end in each bucket.
+        """
         windows = len(samples) - TAPS + 1
         if windows < _ROW:
             self._note_windows(index, _sliding(samples, TAPS) if windows > 0 else samples[:0])
             return
-        some = np.flatnonzero(bounds > self.peaks[index])
+        some = np.flatnonzero(near * self._gain > self.peaks[index])
+        bounds = self._bounds(samples, near, some)
+        some, bounds = some[bounds > self.peaks[index]], bounds[bounds > self.peaks[index]]
         if len(some) > _FIRST_BUCKETS:
             # A few first: their peak rules most of the others out.
-            order = some[np.argsort(-bounds[some], kind="stable")]
-            self._look_into(index, samples, order[:_FIRST_BUCKETS])
-            some = np.sort(order[_FIRST_BUCKETS:])
-            some = some[bounds[some] > self.peaks[index]]
+            order = np.argsort(-bounds, kind="stable")
+            self._look_into(index, samples, some[order[:_FIRST_BUCKETS]])
+            left = np.sort(order[_FIRST_BUCKETS:])
+            some = some[left[bounds[left] > self.peaks[index]]]
         if len(some):
             self._look_into(index, samples, some)
+
+    def _bounds(self, samples: Floats, near: Floats, buckets: NDArray[np.intp]) -> Floats:
+        """Return what no value between the samples of these buckets exceeds."""
+        if not len(buckets) or len(samples) < _SPAN:
+            return near[buckets] * np.float32(self._gain)
+        starts = buckets * BUCKET_FRAMES + self._tail.shape[1] - (TAPS - 1)
+        # Where the first bucket or the last one is cut short, its samples lie in a whole span.
+        starts = np.minimum(np.maximum(starts, 0), len(samples) - _SPAN)
+        spans = _sliding(samples, _SPAN)[starts]
+        steps = spans[:, 1:] - spans[:, :-1]
+        bends = steps[:, 1:] - steps[:, :-1]
+        np.abs(bends, out=bends)
+        bounds: Floats = near[buckets] + np.float32(self._bend_gain) * bends.max(axis=1)
+        return bounds
 
     def _look_into(self, index: int, samples: Floats, buckets: NDArray[np.intp]) -> None:
         starts = buckets[:, None] * BUCKET_FRAMES + np.arange(0, BUCKET_FRAMES, _ROW)
         starts += self._tail.shape[1] - (TAPS - 1)
         last = len(samples) - (_ROW + TAPS - 1)
-        self._note_rows(index, _sliding(samples, _ROW + TAPS - 1)[np.clip(starts, 0, last).ravel()])
+        starts = np.minimum(np.maximum(starts, 0), last).ravel()
+        self._note_rows(index, _sliding(samples, _ROW + TAPS - 1)[starts])
 
     def _note_rows(self, index: int, rows: Floats) -> None:
         """Take the peak of rows of samples, shape (n, _ROW + TAPS - 1)."""

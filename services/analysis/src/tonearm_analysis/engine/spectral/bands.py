@@ -8,6 +8,7 @@ import numpy as np
 import scipy.fft
 
 from tonearm_analysis.engine.blocks import Block, Floats
+from tonearm_analysis.engine.spectral.features import row_sums
 from tonearm_analysis.engine.statistics import FrameTable
 
 BANDS: tuple[tuple[str, float, float], ...] = (
@@ -73,12 +74,11 @@ class BandCollector:
 
     def _measure(self, frames: Floats) -> None:
         spectrum = scipy.fft.rfft(frames * self._window, axis=1, overwrite_x=True)
-        squares = spectrum.view(np.float32)
-        squares *= squares
-        power = squares[:, 0::2] + squares[:, 1::2]
-        self._mean_power += power.sum(axis=0, dtype=np.float64)
+        power: Floats = np.abs(spectrum)
+        power *= power
+        self._mean_power += power.sum(axis=0)
         self._frames += len(frames)
-        sums = np.stack([power[:, a:b].sum(axis=1) for a, b in self._edges], axis=1)
+        sums = np.stack([row_sums(power[:, a:b]) for a, b in self._edges], axis=1)
         total = sums.sum(axis=1, keepdims=True)
         heard = total[:, 0] > 0
         self._shares.add(sums[heard] / total[heard])

@@ -91,8 +91,8 @@ class SpectralCollector:
         frames = framed(samples)
         # Where the signal starts and, at its end, ends in these samples.
         first = FRAME_LENGTH // 2 - self._batches * BATCH_FRAMES * HOP_LENGTH
-        power = features.powers(frames)
-        magnitudes = np.sqrt(power)
+        magnitudes = features.magnitudes(frames)
+        power = magnitudes * magnitudes
         _, centroid, bandwidth = features.moments(magnitudes)
         rows = (
             centroid,
@@ -100,7 +100,7 @@ class SpectralCollector:
             features.rolloff_hz(magnitudes),
             features.flatness(power),
             features.crossing_rates(samples, first=first, end=first + self._samples),
-            _rms(frames),
+            features.rms(samples),
         )
         self._scalars.add(np.stack(rows, axis=1))
         self._mel_db.append(features.power_db(features.mel_powers(power)))
@@ -143,8 +143,3 @@ def _flux(mel_db: Floats) -> Floats:
 def _rises(mel_db: Floats) -> Floats:
     rises: Floats = np.maximum(np.diff(mel_db, axis=0), 0).mean(axis=1)
     return rises
-
-
-def _rms(frames: Floats) -> Floats:
-    rms: Floats = np.sqrt(np.einsum("ij,ij->i", frames, frames) / np.float32(FRAME_LENGTH))
-    return rms

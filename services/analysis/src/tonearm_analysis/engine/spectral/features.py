@@ -8,9 +8,11 @@ spectral_flatness, spectral_contrast, zero_crossing_rate, rms, melspectrogram, m
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import scipy.fft
+from numpy.typing import NDArray
 
 from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Floats
 from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH, HOP_LENGTH
@@ -18,6 +20,7 @@ from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH, HOP_LENGTH
 ROLLOFF_SHARE = 0.85
 POWER_FLOOR = 1e-10
 MEL_BANDS = 128
+MEL_PART = 32
 MFCC_COUNT = 20
 CONTRAST_BANDS = 7
 _CONTRAST_LOW_HZ = 200.0
@@ -40,19 +43,33 @@ def _window() -> Floats:
     return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
 
 
-def powers(frames: Floats) -> Floats:
-    """Return the power spectrum of Hann-windowed frames."""
+def magnitudes(frames: Floats) -> Floats:
+    """Return the magnitude spectrum of Hann-windowed frames."""
     spectrum = scipy.fft.rfft(frames * _window(), axis=1, overwrite_x=True)
-    squares = spectrum.view(np.float32)
-    squares *= squares
-    total: Floats = squares[:, 0::2] + squares[:, 1::2]
-    return total
+    sizes: Floats = np.abs(spectrum)
+    return sizes
+
+
+def row_sums(rows: Floats) -> Floats:
+    """Return the sum of each row: a product, several times faster than adding along an axis."""
+    sums: Floats = rows @ _ones(rows.shape[-1])
+    return sums
+
+
+@cache
+def _ones(count: int) -> Floats:
+    return np.ones(count, dtype=np.float32)
+
+
+@cache
+def _moment_weights() -> Floats:
+    hz = bin_hz()
+    return np.stack([np.ones_like(hz), hz, hz * hz], axis=1)
 
 
 def moments(magnitudes: Floats) -> tuple[Floats, Floats, Floats]:
     """Return (sum of magnitudes, centroid in Hz, bandwidth in Hz); zero for empty frames."""
-    hz = bin_hz()
-    sums = magnitudes @ np.stack([np.ones_like(hz), hz, hz * hz], axis=1)
+    sums = magnitudes @ _moment_weights()
     total = sums[:, 0].astype(np.float64)
     heard = total > np.finfo(np.float32).tiny
     safe = np.where(heard, total, 1.0)
@@ -69,7 +86,7 @@ def rolloff_hz(magnitudes: Floats) -> Floats:
     """
     count = len(magnitudes)
     groups = magnitudes[:, : _BINS - 1].reshape(count, -1, _GROUP)
-    running = np.cumsum(groups.sum(axis=2), axis=1)
+    running = np.cumsum(row_sums(groups), axis=1)
     wanted = np.float32(ROLLOFF_SHARE) * (running[:, -1] + magnitudes[:, -1])
     reached = running >= wanted[:, None]
     group = np.argmax(reached, axis=1)
@@ -87,8 +104,9 @@ def rolloff_hz(magnitudes: Floats) -> Floats:
 def flatness(power: Floats) -> Floats:
     """Return geometric over arithmetic mean of the power spectrum: 1 for white noise."""
     floored = np.maximum(power, np.float32(POWER_FLOOR))
-    geometric = np.exp(np.log(floored).mean(axis=1))
-    ratio: Floats = geometric / floored.mean(axis=1)
+    mean = row_sums(floored) / np.float32(_BINS)
+    np.log(floored, out=floored)
+    ratio: Floats = np.exp(row_sums(floored) / np.float32(_BINS)) / mean
     return ratio
 
 
@@ -118,14 +136,16 @@ def contrast_extremes(magnitudes: Floats) -> tuple[Floats, Floats]:
     peaks = np.empty((len(magnitudes), CONTRAST_BANDS), dtype=np.float32)
     valleys = np.empty_like(peaks)
     for band, (first, end, tail) in enumerate(_contrast_bands()):
-        inside = magnitudes[:, first:end]
         if tail == 1:
-            peaks[:, band], valleys[:, band] = inside.max(axis=1), inside.min(axis=1)
+            # For rows this short, faster than reducing an axis.
+            inside = magnitudes[:, :end]
+            peaks[:, band] = np.maximum.reduceat(inside, [first], axis=1)[:, 0]
+            valleys[:, band] = np.minimum.reduceat(inside, [first], axis=1)[:, 0]
             continue
         # A whole sort of short rows is faster than a partition at both ends.
-        ordered = np.sort(inside, axis=1)
-        valleys[:, band] = ordered[:, :tail].mean(axis=1)
-        peaks[:, band] = ordered[:, end - first - tail :].mean(axis=1)
+        ordered = np.sort(magnitudes[:, first:end], axis=1)
+        valleys[:, band] = row_sums(ordered[:, :tail]) / np.float32(tail)
+        peaks[:, band] = row_sums(ordered[:, -tail:]) / np.float32(tail)
     return peaks, valleys
 
 
@@ -137,21 +157,21 @@ def power_db(power: Floats) -> Floats:
 
 def mel_powers(power: Floats) -> Floats:
     """Return the power in each mel band, shape (frames, MEL_BANDS)."""
-    weights = mel_weights()
-    # Low bands end where high bands start: two narrow products instead of a wide one.
-    band, bin_first, bin_end = _mel_split()
-    low, high = weights[:bin_end, :band], weights[bin_first:, band:]
-    return np.concatenate([power[:, :bin_end] @ low, power[:, bin_first:] @ high], axis=1)
+    # Each band spans few bins: several narrow products instead of a wide one.
+    parts = [power[:, first:end] @ weights for first, end, weights in _mel_parts()]
+    return np.concatenate(parts, axis=1)
 
 
 @cache
-def _mel_split() -> tuple[int, int, int]:
-    """Return (first high band, first bin of the high bands, end bin of the low bands)."""
-    band = MEL_BANDS * 5 // 8
-    weights = mel_weights()
-    first = int(np.flatnonzero(weights[:, band:].any(axis=1))[0])
-    end = int(np.flatnonzero(weights[:, :band].any(axis=1))[-1]) + 1
-    return band, first, end
+def _mel_parts() -> tuple[tuple[int, int, Floats], ...]:
+    """Return (first bin, end bin, their weights) of each MEL_PART bands."""
+    parts = []
+    for band in range(0, MEL_BANDS, MEL_PART):
+        weights = mel_weights()[:, band : band + MEL_PART]
+        bins = np.flatnonzero(weights.any(axis=1))
+        first, end = int(bins[0]), int(bins[-1]) + 1
+        parts.append((first, end, np.ascontiguousarray(weights[first:end])))
+    return tuple(parts)
 
 
 @cache
@@ -198,13 +218,31 @@ def crossing_rates(samples: Floats, *, first: int, end: int) -> Floats:
     which it does not cross into.
     """
     negative = samples < -np.float32(_ZERO)
-    changes: Floats = np.zeros(len(samples), dtype=np.float32)
-    np.not_equal(negative[1:], negative[:-1], out=changes[1:], casting="unsafe")
+    changes = np.zeros(len(samples), dtype=np.bool_)
+    np.not_equal(negative[1:], negative[:-1], out=changes[1:])
     for edge in (first, end):
         if 0 <= edge < len(changes):
-            changes[edge] = 0
-    hops = changes.reshape(-1, HOP_LENGTH).sum(axis=1)
-    within = np.lib.stride_tricks.sliding_window_view(hops, FRAME_LENGTH // HOP_LENGTH).sum(axis=1)
+            changes[edge] = False
+    # Eight flags are one word, whose bits are counted.
+    words = np.bitwise_count(changes.view(np.uint64)).reshape(-1, HOP_LENGTH // 8)
+    hops = words.sum(axis=1, dtype=np.int64)
+    within = hop_windows(hops)
     starts = changes[: len(within) * HOP_LENGTH : HOP_LENGTH]
-    rates: Floats = (within - starts) / np.float32(FRAME_LENGTH)
+    rates: Floats = ((within - starts) / FRAME_LENGTH).astype(np.float32)
     return rates
+
+
+def rms(samples: Floats) -> Floats:
+    """Return the root mean square of each frame of a batch, from the samples behind them."""
+    hops = samples.reshape(-1, HOP_LENGTH)
+    levels: Floats = np.sqrt(hop_windows(np.vecdot(hops, hops)) / np.float32(FRAME_LENGTH))
+    return levels
+
+
+def hop_windows(hops: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums over each frame, given those over each hop."""
+    count = len(hops) - FRAME_LENGTH // HOP_LENGTH + 1
+    total = hops[:count].copy()
+    for lag in range(1, FRAME_LENGTH // HOP_LENGTH):
+        total += hops[lag : lag + count]
+    return total
