@@ -42,6 +42,9 @@ DYNAMIC_RANGE_DB: Final = 80.0
 # 33 MB of them, and probabilities stay within .0003. Level and tuning keep theirs.
 FULL_PRECISION_FRAMES: Final = round(600 * FRAME_RATE_HZ) + 1
 KEPT_EXACT: Final = ("tuning", "level")
+# Sound further off pitch than this, by what was heard so far, is read a bin (33 cents) beside: the
+# network and the pitch classes know no quarter tones.
+OFF_PITCH_CENTS: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class HarmonyListener:
         self._pending_frames = 0
         self._parts: list[dict[str, npt.NDArray[Any]]] = []
         self._kept_frames = 0
+        self._tuning = 0j
 
     def push(self, block: npt.NDArray[np.floating]) -> None:
         """Hear one block, shape (n,); values that are not numbers count as silence."""
@@ -140,6 +144,13 @@ class HarmonyListener:
         low, high = bins[:, :width], bins[:, BINS_PER_OCTAVE:]
         self._peaks = np.maximum(self._peaks, np.array([low.max(), high.max()], np.float32))
         self._loudest = float(max(self._loudest, self._peaks.max()))
+        white = whitened(bins, self._loudest)
+        tuning = _tuning_vectors(white)
+        self._tuning += complex(tuning.sum(dtype=np.complex128))
+        aside = _bins_aside(self._tuning)
+        level = bins.max(axis=1)
+        bins, white = moved(bins, aside), moved(white, aside)
+        low, high = bins[:, :width], bins[:, BINS_PER_OCTAVE:]
         views = [
             _decibels(view, float(peak))
             for view, peak in zip((low, high), self._peaks, strict=True)
@@ -151,7 +162,6 @@ class HarmonyListener:
         families = np.zeros((len(tag), 12 * len(FAMILIES)), np.float32)
         for column, cell in zip(columns, cells, strict=True):
             families[:, cell] += tag[:, column]
-        white = whitened(bins, self._loudest)
         self._parts.append(
             {
                 "bass": folded(white, *BASS_SEMITONES),
@@ -161,8 +171,8 @@ class HarmonyListener:
                 "chord_bass": bass,
                 "chords": families.reshape(-1, 12, len(FAMILIES)),
                 "no_chord": tag[:, none].copy(),  # a view would keep every tag of every frame
-                "tuning": _tuning_vectors(white),
-                "level": bins.max(axis=1),
+                "tuning": tuning,
+                "level": level,
             }
         )
         self._kept_frames += len(bins)
@@ -181,6 +191,20 @@ def _decibels(magnitudes: Floats, loudest: float) -> Floats:
     """Level below the loudest, cut at -80 dB."""
     level = 20.0 * np.log10(np.maximum(magnitudes, 1e-5) / np.float32(max(loudest, 1e-5)))
     return np.maximum(level, -DYNAMIC_RANGE_DB).astype(np.float32)
+
+
+def _bins_aside(tuning: complex) -> int:
+    """How many bins above those of A = 440 Hz the semitones lie: -1, 0 or 1."""
+    cents = float(np.angle(tuning)) / (2 * np.pi) * 100.0
+    return int(np.sign(cents)) if abs(cents) > OFF_PITCH_CENTS else 0
+
+
+def moved(bins: Floats, by: int) -> Floats:
+    """Bins (n, 252) read `by` bins higher; the outermost stand twice."""
+    if not by:
+        return bins
+    columns = np.clip(np.arange(bins.shape[1]) + by, 0, bins.shape[1] - 1)
+    return np.asarray(bins[:, columns], np.float32)
 
 
 def _tuning_vectors(white: Floats) -> npt.NDArray[np.complex64]:

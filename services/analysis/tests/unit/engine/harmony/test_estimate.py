@@ -78,6 +78,16 @@ def test_tuning(cents: float) -> None:
     assert found.candidates[0].key == "D major"
 
 
+@pytest.mark.parametrize("cents", [-44.0, -30.0, 30.0, 44.0])
+def test_music_between_the_semitones_is_heard_as_if_it_were_in_tune(cents: float) -> None:
+    tuned, off = (harmony.estimate(cadence(2, "major", cents=c)) for c in (0.0, cents))
+    assert off.tuning_cents == pytest.approx(cents, abs=8.0)
+    assert off.key == tuned.key
+    assert off.confidence == pytest.approx(tuned.confidence, abs=0.005)
+    assert [chord.label for chord in off.chords] == [chord.label for chord in tuned.chords]
+    assert np.corrcoef(off.chroma, tuned.chroma)[0, 1] > 0.98
+
+
 def test_gain_does_not_matter() -> None:
     sound = cadence(7, "minor")
     loud, quiet = harmony.estimate(sound), harmony.estimate(sound * np.float32(0.1))
