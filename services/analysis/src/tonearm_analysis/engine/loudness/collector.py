@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tonearm_analysis.engine.blocks import Block
 from tonearm_analysis.engine.loudness import gating
 from tonearm_analysis.engine.loudness.fades import fades_s
-from tonearm_analysis.engine.loudness.kweighting import STEPS_PER_S, KWeightedEnergy
+from tonearm_analysis.engine.loudness.kweighting import KWeightedEnergy
 from tonearm_analysis.engine.loudness.levels import Levels, to_db
 from tonearm_analysis.engine.loudness.truepeak import TruePeak
 from tonearm_analysis.engine.loudness.verdicts import verdicts
@@ -19,7 +19,6 @@ from tonearm_analysis.engine.loudness.verdicts import verdicts
 Doubles = NDArray[np.float64]
 
 CURVE_POINTS_MAX = 1200
-HOP_STEPS = gating.HOP_STEPS
 
 
 class LoudnessCollector:
@@ -40,20 +39,22 @@ class LoudnessCollector:
     def finish(self) -> dict[str, Any]:
         """Return the part `loudness` of the result."""
         energies = self._energy.finish()
-        momentary = gating.to_lufs(gating.windows(energies, gating.MOMENTARY_STEPS))
-        short_term = gating.to_lufs(gating.windows(energies, gating.SHORT_TERM_STEPS))
-        integrated = gating.integrated_lufs(energies)
+        values, steps = energies.values, energies.steps_per_hop
+        momentary, short_term = energies.momentary(), energies.short_term()
+        integrated = gating.integrated_lufs(values, steps_per_hop=steps)
         peak = to_db(float(self._true_peak.peaks.max()))
         start_s, end_s = self._levels.sound_span_s()
-        fade_in_s, fade_out_s = fades_s(momentary, start_s=start_s, end_s=end_s)
+        fade_in_s, fade_out_s = fades_s(
+            momentary, steps_per_point=steps, start_s=start_s, end_s=end_s
+        )
         plr_db = None if integrated is None or peak is None else peak - integrated
         return {
             "integrated_lufs": integrated,
-            "range_lu": gating.range_lu(energies),
-            "momentary_max_lufs": gating.highest(momentary),
-            "short_term_max_lufs": gating.highest(short_term),
-            "momentary": _curve(momentary, steps=gating.MOMENTARY_STEPS),
-            "short_term": _curve(short_term, steps=gating.SHORT_TERM_STEPS),
+            "range_lu": gating.range_lu(values, steps_per_hop=steps),
+            "momentary_max_lufs": energies.momentary_max_lufs,
+            "short_term_max_lufs": energies.short_term_max_lufs,
+            "momentary": _curve(momentary, steps, start_hops=gating.MOMENTARY_HOPS),
+            "short_term": _curve(short_term, steps, start_hops=gating.SHORT_TERM_HOPS),
             "true_peak_dbtp": peak,
             "true_peak_channels_dbtp": [to_db(float(top)) for top in self._true_peak.peaks],
             "plr_db": plr_db,
@@ -65,14 +66,14 @@ class LoudnessCollector:
         }
 
 
-def _curve(levels: Doubles, *, steps: int) -> dict[str, Any]:
-    """Return a `Curve` of at most CURVE_POINTS_MAX points, each the highest of its hop."""
-    hop = HOP_STEPS * max(1, math.ceil(len(levels) / HOP_STEPS / CURVE_POINTS_MAX))
-    starts = np.arange(0, len(levels), hop)
+def _curve(levels: Doubles, steps_per_hop: int, *, start_hops: int) -> dict[str, Any]:
+    """Return a `Curve` of at most CURVE_POINTS_MAX points, each the highest of its hops."""
+    hops = max(1, math.ceil(len(levels) / steps_per_hop / CURVE_POINTS_MAX))
+    starts = np.arange(0, len(levels), hops * steps_per_hop)
     tops = np.maximum.reduceat(levels, starts) if len(levels) else levels
     return {
-        "start_s": steps / STEPS_PER_S,
-        "hop_s": hop / STEPS_PER_S,
+        "start_s": start_hops / gating.HOPS_PER_S,
+        "hop_s": hops / gating.HOPS_PER_S,
         "values": [
             round(float(top), 2) if top > gating.ABSOLUTE_GATE_LUFS else None for top in tops
         ],

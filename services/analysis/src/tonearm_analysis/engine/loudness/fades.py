@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tonearm_analysis.engine.loudness.kweighting import STEPS_PER_S
+from tonearm_analysis.engine.loudness.gating import HOPS_PER_S as POINTS_PER_S
 
 Doubles = NDArray[np.float64]
 
@@ -16,7 +16,6 @@ FADE_LU_MIN = 15.0
 """How far a fade leads down, at least."""
 PLATEAU_LU = 3.0
 """A fall is looked at from where loudness last came this close to its usual level."""
-POINTS_PER_S = 10
 _STRAIGHTNESS_MIN = 0.85
 _FLOOR_LUFS = -80.0
 _SMOOTH_POINTS = 10
@@ -49,15 +48,16 @@ def fade_out_s(levels: Doubles) -> float | None:
 
 
 def fades_s(
-    momentary: Doubles, *, start_s: float, end_s: float
+    momentary: Doubles, *, steps_per_point: int, start_s: float, end_s: float
 ) -> tuple[float | None, float | None]:
     """Return (end of the fade-in, start of the fade-out); None where there is none.
 
-    momentary: every 10 ms of the whole recording; start_s, end_s: first and last sound.
+    momentary: of the whole recording, so many steps per point; start_s, end_s: first and last
+    sound.
     """
-    pace = STEPS_PER_S // POINTS_PER_S
-    first, last = int(start_s * STEPS_PER_S), int(end_s * STEPS_PER_S)
-    sounding = momentary[first : max(last, first) : pace]
+    steps_per_s = steps_per_point * POINTS_PER_S
+    first, last = int(start_s * steps_per_s), int(end_s * steps_per_s)
+    sounding = momentary[first : max(last, first) : steps_per_point]
     rise_s, fall_s = fade_out_s(sounding[::-1]), fade_out_s(sounding)
     # The last window ends with the sound: its centre lies half a window earlier.
     sound_end_s = start_s + (len(sounding) + MOMENTARY_S * POINTS_PER_S) / POINTS_PER_S

@@ -11,10 +11,10 @@ Doubles = NDArray[np.float64]
 
 OFFSET_LU = -0.691
 ABSOLUTE_GATE_LUFS = -70.0
-MOMENTARY_STEPS = 40
-SHORT_TERM_STEPS = 300
-HOP_STEPS = 10
-"""100 ms: gating blocks overlap by 75 %; the range takes ten short-term values a second."""
+MOMENTARY_HOPS = 4
+SHORT_TERM_HOPS = 30
+HOPS_PER_S = 10
+"""Gating blocks begin every 100 ms and overlap by 75 %; so do the range's short-term values."""
 
 
 def to_lufs(energy: Doubles) -> Doubles:
@@ -36,12 +36,12 @@ def windows(energies: Doubles, steps: int, *, hop: int = 1) -> Doubles:
     return np.asarray(sums / steps, dtype=np.float64)
 
 
-def integrated_lufs(energies: Doubles) -> float | None:
+def integrated_lufs(energies: Doubles, *, steps_per_hop: int) -> float | None:
     """Return gated loudness over 400 ms blocks that overlap by 75 %.
 
     None when no block lies above the absolute gate, or the recording is under 400 ms.
     """
-    blocks = windows(energies, MOMENTARY_STEPS, hop=HOP_STEPS)
+    blocks = windows(energies, MOMENTARY_HOPS * steps_per_hop, hop=steps_per_hop)
     loud = blocks[to_lufs(blocks) > ABSOLUTE_GATE_LUFS]
     if not len(loud):
         return None
@@ -50,12 +50,12 @@ def integrated_lufs(energies: Doubles) -> float | None:
     return float(to_lufs(loud.mean(keepdims=True))[0])
 
 
-def range_lu(energies: Doubles) -> float | None:
+def range_lu(energies: Doubles, *, steps_per_hop: int) -> float | None:
     """Return the loudness range: the spread of short-term loudness, gated at -20 LU.
 
     None when no 3 s window lies above the absolute gate.
     """
-    blocks = windows(energies, SHORT_TERM_STEPS, hop=HOP_STEPS)
+    blocks = windows(energies, SHORT_TERM_HOPS * steps_per_hop, hop=steps_per_hop)
     loud = blocks[to_lufs(blocks) >= ABSOLUTE_GATE_LUFS]
     if not len(loud):
         return None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tonearm_analysis.engine.blocks import Floats
+from tonearm_analysis.engine.loudness.energies import Energies, EnergyKeeper
 from tonearm_analysis.engine.loudness.recursion import BLOCK, BlockFilter
 
 STEPS_PER_S = 100
@@ -73,7 +74,7 @@ class KWeightedEnergy:
         self._frames = 0
         self._steps = 0
         self._open_energy = 0.0
-        self._sums: list[NDArray[np.float64]] = []
+        self._kept = EnergyKeeper()
 
     def feed(self, planar: Floats) -> None:
         """Add samples, shape (channels, n)."""
@@ -84,16 +85,13 @@ class KWeightedEnergy:
         if whole:
             self._measure(planar[:, :whole], frames=whole)
 
-    def finish(self) -> NDArray[np.float64]:
-        """Return the mean square of each 10 ms, shape (whole steps,); nothing may follow."""
+    def finish(self) -> Energies:
+        """Return the mean squares of all whole steps; nothing may follow."""
         frames = self._rest.shape[1]
         if frames:
             padding = np.zeros((len(self._rest), BLOCK - frames), dtype=np.float32)
             self._measure(np.concatenate([self._rest, padding], axis=1), frames=frames)
-        if not self._steps:
-            return np.empty(0)
-        lengths = np.diff(self._ends(np.arange(self._steps + 1)))
-        return np.concatenate(self._sums) / lengths
+        return self._kept.finish()
 
     def _measure(self, planar: Floats, *, frames: int) -> None:
         """Add the energy of the first `frames` samples of whole blocks."""
@@ -104,7 +102,8 @@ class KWeightedEnergy:
         inside = starts < frames
         sums[inside] = np.add.reduceat(power, starts[inside])
         sums[0] += self._open_energy
-        self._sums.append(sums[:-1])
+        lengths = np.diff(self._ends(np.arange(self._steps, self._steps + len(edges) + 1)))
+        self._kept.add(sums[:-1] / lengths)
         self._open_energy = float(sums[-1])
         self._steps += len(edges)
         self._frames += frames

@@ -41,7 +41,7 @@ class Levels:
         self._sums = np.zeros(channels)
         self._squares = np.zeros(channels)
         self._cross = 0.0
-        self._silent: list[NDArray[np.bool_]] = []
+        self._silences = SilenceFinder(sample_rate_hz=sample_rate_hz)
         self._clips = ClipFinder(sample_rate_hz=sample_rate_hz, channels=channels)
 
     def feed(self, block: Block, tops: Floats) -> None:
@@ -55,7 +55,7 @@ class Levels:
         self._squares += [float(np.dot(channel, channel)) for channel in planar]
         if len(planar) >= 2:
             self._cross += float(np.dot(planar[0], planar[1]))
-        self._silent.append(tops.max(axis=0) < _SILENT)
+        self._silences.feed(tops.max(axis=0) < _SILENT)
         self._clips.feed(planar, tops, start_frame=block.start_frame)
         self.frames += planar.shape[1]
 
@@ -71,39 +71,12 @@ class Levels:
             "clipping": self._clips.finish(),
             "dc_offset": [float(offset) for offset in self._sums / frames],
             "stereo": self._stereo(frames),
-            **self._silences(),
+            **self._silences.finish(self.frames),
         }
 
     def sound_span_s(self) -> tuple[float, float]:
         """Return when the first sound starts and the last one ends; (0, 0) for silence."""
-        loud = np.flatnonzero(~self._silence_per_bucket())
-        if not len(loud):
-            return 0.0, 0.0
-        end = min(int(loud[-1] + 1) * BUCKET_FRAMES, self.frames)
-        return int(loud[0]) * BUCKET_FRAMES / self._rate, end / self._rate
-
-    def _silence_per_bucket(self) -> NDArray[np.bool_]:
-        return np.concatenate(self._silent) if self._silent else np.empty(0, dtype=np.bool_)
-
-    def _silences(self) -> dict[str, Any]:
-        silent = self._silence_per_bucket()
-        duration_s = self.frames / self._rate
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(np.int8), [0]])))
-        ends_s = np.minimum(edges * BUCKET_FRAMES, self.frames) / self._rate
-        spans = [
-            {"start_s": float(start), "end_s": float(end)}
-            for start, end in ends_s.reshape(-1, 2)
-            if end - start >= SILENCE_S_MIN
-        ]
-        total_s = sum(span["end_s"] - span["start_s"] for span in spans)
-        start_s, end_s = self.sound_span_s()
-        whole = end_s == 0.0
-        return {
-            "silences": spans[:SPANS_MAX],
-            "silence_share": total_s / duration_s if duration_s else 1.0,
-            "lead_in_s": duration_s if whole else start_s,
-            "lead_out_s": duration_s if whole else duration_s - end_s,
-        }
+        return self._silences.sound_span_s(self.frames)
 
     def _stereo(self, frames: int) -> dict[str, Any] | None:
         if len(self._squares) < 2:
@@ -132,6 +105,65 @@ def _sums(planar: Floats) -> NDArray[np.float64]:
     rest = planar[:, whole:].sum(axis=1, dtype=np.float64)
     buckets = planar[:, :whole].reshape(len(planar), -1, BUCKET_FRAMES) @ _ONES
     return np.asarray(buckets.sum(axis=1, dtype=np.float64) + rest, dtype=np.float64)
+
+
+class SilenceFinder:
+    """Finds runs of buckets without sound."""
+
+    def __init__(self, *, sample_rate_hz: int) -> None:
+        self._rate = sample_rate_hz
+        self._buckets = 0
+        self._silent_from: int | None = None
+        self._first_loud: int | None = None
+        self._last_loud = 0
+        self._spans: list[dict[str, float]] = []
+        self._total_s = 0.0
+
+    def feed(self, silent: NDArray[np.bool_]) -> None:
+        """Add buckets, of which some are silent."""
+        turns = np.flatnonzero(np.diff(silent, prepend=self._silent_from is not None))
+        for turn in (self._buckets + turns).tolist():
+            if self._silent_from is None:
+                self._silent_from = turn
+            else:
+                self._add(self._silent_from, turn * BUCKET_FRAMES)
+                self._silent_from = None
+        loud = np.flatnonzero(~silent)
+        if len(loud):
+            if self._first_loud is None:
+                self._first_loud = self._buckets + int(loud[0])
+            self._last_loud = self._buckets + int(loud[-1])
+        self._buckets += len(silent)
+
+    def sound_span_s(self, frames: int) -> tuple[float, float]:
+        """Return when the first sound starts and the last one ends; (0, 0) for silence."""
+        if self._first_loud is None:
+            return 0.0, 0.0
+        end = min((self._last_loud + 1) * BUCKET_FRAMES, frames)
+        return self._first_loud * BUCKET_FRAMES / self._rate, end / self._rate
+
+    def finish(self, frames: int) -> dict[str, Any]:
+        """Return the fields of `Loudness` about silence, in so many frames."""
+        if self._silent_from is not None:
+            self._add(self._silent_from, frames)
+            self._silent_from = None
+        duration_s = frames / self._rate
+        start_s, end_s = self.sound_span_s(frames)
+        whole = end_s == 0.0
+        return {
+            "silences": self._spans,
+            "silence_share": self._total_s / duration_s if duration_s else 1.0,
+            "lead_in_s": duration_s if whole else start_s,
+            "lead_out_s": duration_s if whole else duration_s - end_s,
+        }
+
+    def _add(self, start: int, end_frame: int) -> None:
+        """Add a run of silence from a bucket on, if it is long enough."""
+        start_s, end_s = start * BUCKET_FRAMES / self._rate, end_frame / self._rate
+        if end_s - start_s >= SILENCE_S_MIN:
+            self._total_s += end_s - start_s
+            if len(self._spans) < SPANS_MAX:
+                self._spans.append({"start_s": start_s, "end_s": end_s})
 
 
 class ClipFinder:
