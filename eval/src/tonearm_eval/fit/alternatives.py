@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from tonearm_analysis.engine.numerics import softmax
+
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -27,8 +29,7 @@ def choice(tables: Sequence[Doubles], right: Sequence[int], *, l2: float) -> Dou
 
     def loss(w: Doubles) -> tuple[float, Doubles]:
         scores = table @ w
-        chance = np.exp(scores - scores.max(axis=1, keepdims=True))
-        chance /= chance.sum(axis=1, keepdims=True)
+        chance = softmax(scores, axis=1)
         value = -np.log(chance[clips, index] + 1e-12).sum() + l2 * (w @ w)
         chance[clips, index] -= 1.0
         return float(value), np.einsum("nh,nhf->f", chance, table) + 2 * l2 * w
@@ -57,8 +58,7 @@ class _Clips:
     def loss(self, scores: Doubles) -> tuple[float, Doubles]:
         """Loss and its slope by each score, (rows, kinds)."""
         shaped = scores.reshape(self.shape) + self.absent
-        chance = np.exp(shaped - shaped.max(axis=(1, 2), keepdims=True))
-        chance /= chance.sum(axis=(1, 2), keepdims=True)
+        chance = softmax(shaped, axis=(1, 2))
         share = chance * self.wanted
         total = share.sum(axis=(1, 2), keepdims=True) + 1e-12
         return -float(np.log(total).sum()), (chance - share / total).reshape(scores.shape)

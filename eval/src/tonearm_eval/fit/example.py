@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tonearm_analysis.engine.rhythm import placing, readings
 from tonearm_analysis.engine.rhythm.estimate import pulse_measures
+from tonearm_analysis.engine.rhythm.section import Section
 from tonearm_eval.clips import Clip
 from tonearm_eval.fit.cache import HeardClip
 
@@ -51,12 +52,13 @@ def example(item: HeardClip) -> Example | None:
     found = readings.grids(heard)
     if not found or item.clip.tempo_bpm is None:
         return None
-    values = readings.measures(heard, item.harmonic, found)
+    section = Section(heard, item.harmonic)
+    values = readings.measures(section, found)
     truth = item.clip.tempo_bpm
     hit = np.array([abs(grid.bpm - truth) <= SAME_TEMPO * truth for grid in found])
     right = int(hit.argmax())
     kind = placing.KINDS[item.clip.meter == "6/8"]
-    tried = placing.tried(heard, item.harmonic, found[right], kind)
+    tried = placing.tried(section, found[right], kind)
     places, terms = placing.places(tried)
     place = None
     if hit.any() and item.clip.beats and item.clip.meter in BAR_BEATS:

@@ -21,10 +21,12 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from tonearm_analysis.engine import harmony
-from tonearm_analysis.engine.harmony import chords, key
+from tonearm_analysis.engine.harmony import chords, key, reader
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ
-from tonearm_analysis.engine.harmony.estimate import LEVEL_FLOOR, LEVEL_SHARE, pitched_measures
+from tonearm_analysis.engine.harmony.estimate import pitched_measures
 from tonearm_analysis.engine.harmony.model import Chord
+from tonearm_analysis.engine.harmony.sums import HarmonySums
+from tonearm_analysis.engine.numerics import softmax
 from tonearm_eval.fit.cache import HeardClip, heard_clips
 from tonearm_eval.fit.files import write_numbers
 from tonearm_eval.fit.logistic import logistic
@@ -50,9 +52,8 @@ UNPITCHED: Final = ("white", "pink", "brown", "clicks", "babble", "wind", "sweep
 
 def sounding_frames(item: HeardClip) -> npt.NDArray[np.bool_]:
     """The frames that the engine counts for the key."""
-    level = item.harmonic.level
-    out = level > max(LEVEL_FLOOR, LEVEL_SHARE * float(level.max()))
-    return out if out.any() else np.ones(len(level), bool)
+    out = reader.sounding_frames(item.harmonic.level)
+    return out if out.any() else np.ones(len(out), bool)
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,7 @@ def fit_key(rows: list[KeyRow]) -> dict[str, Any]:
     def loss(p: Doubles) -> tuple[float, Doubles]:
         w = p[:-1].reshape(2, size)
         score = np.concatenate([turned @ w[0], turned @ w[1] + p[-1]], axis=1)
-        chance = np.exp(score - score.max(axis=1, keepdims=True))
-        chance /= chance.sum(axis=1, keepdims=True)
+        chance = softmax(score, axis=1)
         value = -(weight * np.log(chance[each, truth] + 1e-12)).sum()
         value += KEY_L2 * ((p - centre) ** 2).sum()
         chance[each, truth] -= 1
@@ -157,8 +157,7 @@ def fit_temperature(scored: list[tuple[Doubles, int]]) -> float:
 
     def loss(temperature: float) -> float:
         return -sum(
-            float(np.log(key.probabilities(scores / temperature)[truth] + 1e-4))
-            for scores, truth in scored
+            float(np.log(softmax(scores / temperature)[truth] + 1e-4)) for scores, truth in scored
         )
 
     return float(min(np.geomspace(0.6, 3.0, 48), key=loss))
@@ -228,8 +227,7 @@ def _chord_fit(
         w = p[: 2 * size].reshape(2, size).astype(np.float32)
         none = np.full((n, 1), p[-1])
         score = np.concatenate([seen @ w[0], seen @ w[1] + p[-2], none], axis=1) + p[-3] * own
-        chance = np.exp(score - score.max(axis=1, keepdims=True))
-        chance /= chance.sum(axis=1, keepdims=True)
+        chance = softmax(score, axis=1)
         value = -np.log(chance[rows, truth] + 1e-12).sum() + CHORD_L2 * ((p - centre) ** 2).sum()
         chance[rows, truth] -= 1
         single = chance.astype(np.float32)
@@ -245,12 +243,12 @@ def _chord_fit(
 def fit_pitched(items: list[HeardClip]) -> dict[str, Any]:
     """Chance that a recording has pitch enough for a key."""
     rng = np.random.default_rng(12)
-    music = [pitched_measures(i.harmonic, sounding_frames(i)) for i in items]
+    music = [pitched_measures(HarmonySums.of(i.harmonic, sounding_frames(i))) for i in items]
     noise = []
     for index in range(70):
         kind = UNPITCHED[index % len(UNPITCHED)]
         heard = harmony.hear(beatless.sound(rng, kind, float(rng.uniform(8, 20))))
-        noise.append(pitched_measures(heard, heard.level > LEVEL_FLOOR))
+        noise.append(pitched_measures(HarmonySums.of(heard, heard.level > reader.LEVEL_FLOOR)))
     x = np.concatenate([music, noise])
     y = np.append(np.ones(len(music)), np.zeros(len(noise)))
     weight = np.append(np.ones(len(music)), np.full(len(noise), len(music) / len(noise)))

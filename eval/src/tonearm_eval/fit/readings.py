@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tonearm_analysis.engine.rhythm import readings
 from tonearm_eval.fit.alternatives import networks
-from tonearm_eval.fit.example import SAME_TEMPO, Example
+from tonearm_eval.fit.example import Example
 
 Doubles = npt.NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def report_left_out(fits: Fits, temperature: float) -> None:
             both = readings.chances(numbers | {"temperature": temperature}, e.values)
             kind, first = np.unravel_index(int(both.argmax()), both.shape)
             right = (kind == 1) == (e.clip.meter == "6/8")
-            rows.append((both.sum(axis=0)[first], _at_tempo(e, int(first)), right))
+            rows.append((both.sum(axis=0)[first], e.hit[first], right))
     stated, right, compound = np.array(rows, float).T
     print(f"styles left out: tempo {right.mean():.3f}, stated {stated.mean():.3f}, "
           f"two or three {compound.mean():.3f}, n = {len(rows)}")  # fmt: skip
@@ -84,8 +84,3 @@ def report_left_out(fits: Fits, temperature: float) -> None:
         if inside.any():
             print(f"  stated {stated[inside].mean():.2f}: {right[inside].mean():.2f} right, "
                   f"n = {inside.sum()}")  # fmt: skip
-
-
-def _at_tempo(e: Example, index: int) -> bool:
-    truth = e.clip.tempo_bpm or 0.0
-    return abs(e.grids[index].bpm - truth) <= SAME_TEMPO * truth

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from tonearm_analysis.engine import harmony, rhythm
 from tonearm_analysis.engine.rhythm import placing, readings
 from tonearm_analysis.engine.rhythm.estimate import METERS, pulse_measures
+from tonearm_analysis.engine.rhythm.section import Section
 from tonearm_eval.fit.alternatives import choice
 from tonearm_eval.fit.cache import heard_clips
-from tonearm_eval.fit.example import SAME_TEMPO, Example, example
+from tonearm_eval.fit.example import Example, example
 from tonearm_eval.fit.files import write_numbers
 from tonearm_eval.fit.logistic import logistic
 from tonearm_eval.fit.readings import (
@@ -58,7 +59,7 @@ def beatless_measures() -> Doubles:
         found = readings.grids(heard)
         if not found:
             continue
-        values = readings.measures(heard, harmonic, found)
+        values = readings.measures(Section(heard, harmonic), found)
         rows += [pulse_measures(heard, g, v) for g, v in zip(found, values, strict=True)][:3]
     return np.stack(rows)
 
@@ -82,8 +83,7 @@ def report(name: str, examples: list[Example], numbers: dict[str, Any]) -> None:
     for e in examples:
         chance = readings.chances(numbers["readings"], e.values)
         kind, index = np.unravel_index(int(chance.argmax()), chance.shape)
-        truth = e.clip.tempo_bpm or 0.0
-        tempo.append(abs(e.grids[index].bpm - truth) <= SAME_TEMPO * truth)
+        tempo.append(e.hit[index])
         compound.append((kind == 1) == (e.clip.meter == "6/8"))
         if e.place is not None:
             weights = numbers["places"][placing.KINDS[e.clip.meter == "6/8"]]

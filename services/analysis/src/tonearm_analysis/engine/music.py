@@ -1,8 +1,6 @@
-"""Stages `rhythm` and `harmony`: what the listeners hear, turned into the result's parts.
+"""Stages `rhythm` and `harmony`: estimates, turned into the result's parts.
 
-Up to HOLD_S of the low-rate signal waits until the cheaper stages have answered; a longer
-recording is heard while it is decoded, so memory stays flat. What is heard begins with the first
-sound; its times are moved to the recording's here.
+What is heard begins with the first sound; its times are moved to the recording's here.
 """
 
 from __future__ import annotations
@@ -13,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Floats
-from tonearm_analysis.engine.parameters import Parameters
 
 if TYPE_CHECKING:
-    from tonearm_analysis.engine.harmony import Chord, HarmonyEstimate, HeardHarmony
+    from tonearm_analysis.engine.harmony import Chord, Excerpt, HarmonyEstimate
     from tonearm_analysis.engine.rhythm import RhythmEstimate
 
-HOLD_S = 6 * 60
 HARMONY_S_MIN = 1.0
 """Less than this has no key that anyone could tell."""
-
+NO_HARMONY: dict[str, Any] = {"key": None, "confidence": 0.0}
 
 NO_CHORD = "N"
 SILENT_CHORD_S_MIN = 2_048 / LOW_RATE_HZ
@@ -41,99 +37,20 @@ class Span:
     duration_s: float
 
 
-class HeldSignal:
-    """The low-rate signal of short recordings, shared by the stages that come last."""
-
-    def __init__(self) -> None:
-        self._blocks: list[Floats] = []
-        self._samples = 0
-        self.overflown = False
-
-    def keep(self, samples: Floats) -> None:
-        """Keep the next samples at LOW_RATE_HZ."""
-        self._blocks.append(samples)
-        self._samples += len(samples)
-        self.overflown = self.overflown or self._samples > HOLD_S * LOW_RATE_HZ
-
-    def take(self) -> list[Floats]:
-        """Return what is held and hold nothing any more."""
-        blocks, self._blocks = self._blocks, []
-        return blocks
-
-    def blocks(self) -> list[Floats]:
-        """Return what is held."""
-        return self._blocks
+def rhythm_part(estimate: RhythmEstimate, span: Span) -> dict[str, Any]:
+    """Return the part `rhythm` of the result."""
+    return asdict(_rhythm_in(span, estimate))
 
 
-class RhythmCollector:
-    """Hears beats; answers `Rhythm`."""
-
-    def __init__(self, parameters: Parameters) -> None:
-        from tonearm_analysis.engine.rhythm import Listener
-
-        self._parameters = parameters
-        self._listener = Listener(parameters.profile)
-        self.beats_s: tuple[float, ...] = ()
-        self.downbeats_s: tuple[float, ...] = ()
-
-    def push(self, low: Floats) -> None:
-        """Hear the next samples at LOW_RATE_HZ."""
-        self._listener.push(low)
-
-    def finish(self, harmonic: HeardHarmony, *, span: Span) -> dict[str, Any]:
-        """Return the part `rhythm` of the result; chord changes help to count bars.
-
-        `beats_s` and `downbeats_s` then hold the beats from the first sound on.
-        """
-        from tonearm_analysis.engine.rhythm import estimate_heard
-
-        estimate = estimate_heard(
-            self._listener.finish(), harmonic, tempo_range_bpm=self._parameters.tempo_range_bpm
-        )
-        self.beats_s, self.downbeats_s = estimate.beats_s, estimate.downbeats_s
-        return asdict(_rhythm_in(span, estimate))
-
-
-class HarmonyCollector:
-    """Hears pitch; answers `Harmony`."""
-
-    def __init__(self) -> None:
-        from tonearm_analysis.engine.harmony import HarmonyListener
-
-        self._listener = HarmonyListener()
-        self._heard: HeardHarmony | None = None
-
-    def push(self, low: Floats) -> None:
-        """Hear the next samples at LOW_RATE_HZ."""
-        self._listener.push(low)
-
-    def heard(self) -> HeardHarmony:
-        """Return what was heard; nothing can be heard after that."""
-        if self._heard is None:
-            self._heard = self._listener.finish()
-        return self._heard
-
-    def finish(
-        self, *, beats_s: tuple[float, ...], downbeats_s: tuple[float, ...], span: Span
-    ) -> dict[str, Any]:
-        """Return the part `harmony` of the result; chords change on the given beats.
-
-        beats_s, downbeats_s: from the first sound on.
-        """
-        from tonearm_analysis.engine.harmony import estimate_heard
-
-        heard = self.heard()
-        if heard.duration_s < HARMONY_S_MIN:
-            return {"key": None, "confidence": 0.0}
-        estimate = _harmony_in(
-            span, estimate_heard(heard, beats_s=beats_s, downbeats_s=downbeats_s)
-        )
-        first = estimate.candidates[0] if estimate.key and estimate.candidates else None
-        return {
-            **asdict(estimate),
-            "camelot": first.camelot if first else None,
-            "open_key": first.open_key if first else None,
-        }
+def harmony_part(estimate: HarmonyEstimate, span: Span) -> dict[str, Any]:
+    """Return the part `harmony` of the result."""
+    estimate = _harmony_in(span, estimate)
+    first = estimate.candidates[0] if estimate.key and estimate.candidates else None
+    return {
+        **asdict(estimate),
+        "camelot": first.camelot if first else None,
+        "open_key": first.open_key if first else None,
+    }
 
 
 def _rhythm_in(span: Span, estimate: RhythmEstimate) -> RhythmEstimate:
@@ -178,11 +95,11 @@ def _chords_in(span: Span, heard: tuple[Chord, ...]) -> tuple[Chord, ...]:
     return tuple(chords)
 
 
-def no_harmony() -> HeardHarmony:
+def no_harmony() -> Excerpt:
     """Return what stands in when the harmony stage has failed: a moment of silence."""
-    from tonearm_analysis.engine.harmony import HeardHarmony
+    from tonearm_analysis.engine.harmony import Excerpt, HeardHarmony
 
-    return HeardHarmony(
+    silence = HeardHarmony(
         bass=_zeros(12),
         treble=_zeros(12),
         pitch=_zeros(12),
@@ -194,6 +111,7 @@ def no_harmony() -> HeardHarmony:
         level=_zeros(),
         duration_s=0.0,
     )
+    return Excerpt(silence)
 
 
 def _zeros(*shape: int) -> Floats:

@@ -1,4 +1,7 @@
-"""One numeric thread, whoever calls: sums in a fixed order, and no fight over cores."""
+"""What all numeric parts share: one thread, whoever calls, and the soft-max.
+
+One thread sums in a fixed order, and no two analyses fight over cores.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import scipy.linalg  # noqa: F401  (loads scipy's BLAS, so that it is limited as well)
 from threadpoolctl import ThreadpoolController
+
+Doubles = npt.NDArray[np.float64]
 
 
 @cache
@@ -22,3 +28,9 @@ def one_thread() -> Iterator[None]:
     """Run the body with one BLAS thread and numpy's floating-point warnings off."""
     with _controller().limit(limits=1), np.errstate(all="ignore"):
         yield
+
+
+def softmax(scores: Doubles, *, axis: int | tuple[int, ...] | None = None) -> Doubles:
+    """Chances that sum to one along the axes, or over all: e to the power of each score, shared out."""
+    weight = np.exp(scores - scores.max(axis=axis, keepdims=True))
+    return np.asarray(weight / weight.sum(axis=axis, keepdims=True), np.float64)

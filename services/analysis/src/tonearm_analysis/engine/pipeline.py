@@ -6,23 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tonearm_analysis.engine.blocks import Block, BlockMaker, Floats
-from tonearm_analysis.engine.decoding import Source, blocks_of, open_source
-from tonearm_analysis.engine.decoding.source import SourceFormat, check_duration
+from tonearm_analysis.engine.blocks import Block, BlockMaker
+from tonearm_analysis.engine.decoding import (
+    Source,
+    SourceFormat,
+    blocks_of,
+    check_duration,
+    open_source,
+)
 from tonearm_analysis.engine.errors import AudioError
+from tonearm_analysis.engine.hearing import Hearing
 from tonearm_analysis.engine.identity import PcmHash
 from tonearm_analysis.engine.limits import Limits
 from tonearm_analysis.engine.loudness import LoudnessCollector
 from tonearm_analysis.engine.memory import Tidier, give_back
-from tonearm_analysis.engine.music import (
-    HarmonyCollector,
-    HeldSignal,
-    RhythmCollector,
-    Span,
-    no_harmony,
-)
+from tonearm_analysis.engine.music import Span
 from tonearm_analysis.engine.numerics import one_thread
 from tonearm_analysis.engine.parameters import SPECTRAL_PACE, Parameters
 from tonearm_analysis.engine.rounding import rounded
@@ -31,9 +31,6 @@ from tonearm_analysis.engine.spectral import SpectralCollector
 from tonearm_analysis.engine.stagerun import StageRun
 from tonearm_analysis.engine.stages import STAGES, StageResult
 from tonearm_analysis.engine.waveform import WaveformCollector
-
-if TYPE_CHECKING:
-    from tonearm_analysis.engine.harmony import HeardHarmony
 
 
 def analyze_stages(
@@ -58,10 +55,9 @@ class _Analysis:
         self._runs = {stage: StageRun(stage, timeout_s=stage_timeout_s) for stage in STAGES}
         # Decoding is bounded by the limits; a deadline in its midst would falsify every stage.
         self._runs["properties"] = StageRun("properties", timeout_s=None)
-        self._held = HeldSignal()
-        self._rhythm: RhythmCollector | None = None
-        self._harmony: HarmonyCollector | None = None
-        self._harmonic: HeardHarmony | None = None
+        self._hearing = Hearing(
+            parameters, rhythm=self._runs["rhythm"], harmony=self._runs["harmony"]
+        )
 
     def decode(self, path: Path, *, limits: Limits) -> dict[str, Any]:
         """Read the recording once, feed the collectors, return the part `properties`."""
@@ -92,22 +88,18 @@ class _Analysis:
         yield "waveform", self._waveform.finish
         yield "loudness", self._loudness.finish
         yield "spectral", self._spectral.finish
-        # Bars are counted with the help of chord changes: pitch is heard first, on its own time.
         with one_thread():
-            self._harmonic = self._runs["harmony"].work(
-                lambda: self._hear_harmony(*self._held.blocks()).heard()
-            )
-            if self._tidier.is_long:
-                give_back()
-        yield "rhythm", self._finish_rhythm
-        yield "harmony", self._finish_harmony
+            self._hearing.end_harmony()
+            self._tidy()
+            self._hearing.end_rhythm()
+        yield "rhythm", lambda: self._hearing.rhythm(self._span)
+        yield "harmony", lambda: self._hearing.harmony(self._span)
 
     def result(self, stage: str, finish: Callable[[], dict[str, Any]]) -> StageResult:
         """Complete a stage."""
         run = self._runs[stage]
         value = run.work(lambda: rounded(finish()))
-        if self._tidier.is_long:
-            give_back()
+        self._tidy()
         return StageResult(
             stage=stage,
             index=STAGES.index(stage) + 1,
@@ -116,6 +108,10 @@ class _Analysis:
             value=value if run.error is None else None,
             error=run.error,
         )
+
+    def _tidy(self) -> None:
+        if self._tidier.is_long:
+            give_back()
 
     def _open_collectors(self, format: SourceFormat) -> None:
         rate, channels = format.sample_rate_hz, format.channels
@@ -132,41 +128,8 @@ class _Analysis:
         self._runs["loudness"].work(partial(self._loudness.feed, block))
         self._runs["spectral"].work(partial(self._spectral.feed, block))
         for samples in self._sound.feed(block):
-            self._hear(samples)
+            self._hearing.push(samples)
         self._tidier.heard(len(block.frames))
-
-    def _hear(self, samples: Floats) -> None:
-        self._held.keep(samples)
-        if self._held.overflown:
-            for held in self._held.take():
-                self._runs["rhythm"].work(partial(self._hear_rhythm, held))
-                self._runs["harmony"].work(partial(self._hear_harmony, held))
-
-    def _hear_rhythm(self, *blocks: Floats) -> RhythmCollector:
-        if self._rhythm is None:
-            self._rhythm = RhythmCollector(self._parameters)
-        for samples in blocks:
-            self._rhythm.push(samples)
-        return self._rhythm
-
-    def _hear_harmony(self, *blocks: Floats) -> HarmonyCollector:
-        if self._harmony is None:
-            self._harmony = HarmonyCollector()
-        for samples in blocks:
-            self._harmony.push(samples)
-        return self._harmony
-
-    def _finish_rhythm(self) -> dict[str, Any]:
-        rhythm = self._hear_rhythm(*self._held.take())
-        return rhythm.finish(self._harmonic or no_harmony(), span=self._span)
-
-    def _finish_harmony(self) -> dict[str, Any]:
-        rhythm = self._rhythm
-        return self._hear_harmony().finish(
-            beats_s=rhythm.beats_s if rhythm is not None else (),
-            downbeats_s=rhythm.downbeats_s if rhythm is not None else (),
-            span=self._span,
-        )
 
 
 def _no_samples(source: Source) -> AudioError:

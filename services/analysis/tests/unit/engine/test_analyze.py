@@ -26,8 +26,8 @@ from tonearm_analysis.engine import (
     assemble,
     result_id,
 )
+from tonearm_analysis.engine.harmony import HarmonyStream
 from tonearm_analysis.engine.loudness import LoudnessCollector
-from tonearm_analysis.engine.music import HarmonyCollector
 from tonearm_analysis.engine.rounding import rounded
 from tonearm_contracts.analysis_result import AnalysisResult
 
@@ -184,10 +184,10 @@ def test_a_failing_stage_leaves_the_others(song: Path, monkeypatch: pytest.Monke
 
 
 def test_rhythm_does_without_harmony(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: HarmonyCollector, low: object) -> None:
+    def fail(self: HarmonyStream, low: object) -> None:
         raise MemoryError("by design")
 
-    monkeypatch.setattr(HarmonyCollector, "push", fail)
+    monkeypatch.setattr(HarmonyStream, "push", fail)
     found = analyze_whole(song)
     assert found.errors == {"harmony": "MemoryError: by design"}
     assert found.rhythm is not None

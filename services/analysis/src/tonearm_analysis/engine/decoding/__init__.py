@@ -1,5 +1,6 @@
 """Decoding: bytes of any container to float32 blocks. libsndfile first, FFmpeg for the rest."""
 
-from tonearm_analysis.engine.decoding.source import Source, SourceFormat, blocks_of, open_source
+from tonearm_analysis.engine.decoding.opening import blocks_of, check_duration, open_source
+from tonearm_analysis.engine.decoding.source import Source, SourceFormat
 
-__all__ = ["Source", "SourceFormat", "blocks_of", "open_source"]
+__all__ = ["Source", "SourceFormat", "blocks_of", "check_duration", "open_source"]

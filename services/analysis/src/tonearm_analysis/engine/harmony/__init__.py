@@ -1,6 +1,6 @@
 """Key, tuning, chords and chroma.
 
-`estimate` does it all; `HarmonyListener` with `estimate_heard` does it on a stream of blocks.
+`estimate` does it all; `HarmonyStream` does it on a stream of blocks, however long.
 """
 
 from tonearm_analysis.engine.harmony.estimate import estimate, estimate_heard, hear
@@ -11,11 +11,14 @@ from tonearm_analysis.engine.harmony.model import (
     KeyCandidate,
     KeySegment,
 )
+from tonearm_analysis.engine.harmony.stream import Excerpt, HarmonyStream
 
 __all__ = [
     "Chord",
+    "Excerpt",
     "HarmonyEstimate",
     "HarmonyListener",
+    "HarmonyStream",
     "HeardHarmony",
     "KeyCandidate",
     "KeySegment",

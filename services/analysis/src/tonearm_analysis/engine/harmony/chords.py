@@ -6,8 +6,8 @@ own chord probabilities, and around them its pitches, roots and basses and the w
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import FAMILIES, HeardHarmony
 from tonearm_analysis.engine.harmony.model import Chord
 from tonearm_analysis.engine.harmony.names import CHORD_VOCABULARY
+from tonearm_analysis.engine.harmony.sums import frames_of
 from tonearm_analysis.engine.models import read_numbers
 
 Doubles = npt.NDArray[np.float64]
@@ -33,11 +34,14 @@ CHROMA_SCALE: Final = 6.0
 CHROMA_FLOOR: Final = 0.5
 
 
-def stretches(beats_s: Sequence[float], n_frames: int) -> Ints:
-    """Frame borders of the stretches that share a chord: beats, or every frame without beats."""
+def stretches(beats_s: Sequence[float] | Doubles, n_frames: int, *, first_frame: int = 0) -> Ints:
+    """Frame borders of the stretches that share a chord: beats, or every frame without beats.
+
+    first_frame: of the recording, from which the others count.
+    """
     if len(beats_s) < FEWEST_BEATS:
         return np.arange(n_frames + 1)
-    inside = np.round(np.asarray(beats_s) * FRAME_RATE_HZ).astype(np.int64)
+    inside = np.round(np.asarray(beats_s) * FRAME_RATE_HZ).astype(np.int64) - first_frame
     return np.unique(np.concatenate([[0], np.clip(inside, 0, n_frames), [n_frames]]))
 
 
@@ -85,13 +89,8 @@ def log_probabilities(heard: HeardHarmony, edges: Ints) -> Doubles:
     for start in range(0, len(edges) - 1, STRETCHES_AT_ONCE):
         some = edges[start : start + STRETCHES_AT_ONCE + 1]
         frames = slice(int(some[0]), int(some[-1]))
-        parts.append(_log_probabilities(_frames_of(heard, frames), some - some[0]))
+        parts.append(_log_probabilities(frames_of(heard, frames), some - some[0]))
     return np.concatenate(parts)
-
-
-def _frames_of(heard: HeardHarmony, frames: slice) -> HeardHarmony:
-    names = (field.name for field in fields(heard) if field.name != "duration_s")
-    return replace(heard, **{name: getattr(heard, name)[frames] for name in names})
 
 
 def _log_probabilities(heard: HeardHarmony, edges: Ints) -> Doubles:
@@ -112,11 +111,16 @@ def _log_probabilities(heard: HeardHarmony, edges: Ints) -> Doubles:
     return np.asarray(score - top - total, np.float64)
 
 
-def best_path(log_chance: Doubles, change_nats: float) -> Ints:
-    """Labels (n,) that maximise the sum, where every change costs the same."""
+def best_path(log_chance: Doubles, change_nats: float, *, before: int | None = None) -> Ints:
+    """Labels (n,) that maximise the sum, where every change costs the same.
+
+    before: the label that the first may stay on; None where nothing came before.
+    """
     n, n_labels = log_chance.shape
-    back = np.zeros((n, n_labels), np.uint8)  # a label each; hours without beats have many
+    back = np.zeros((n, n_labels), np.uint8)  # a label each; minutes without beats have many
     value, stay = log_chance[0].copy(), np.arange(n_labels)
+    if before is not None:
+        value[stay != before] -= change_nats
     for step in range(1, n):
         best = int(value.argmax())
         switched = value[best] - change_nats
@@ -130,29 +134,70 @@ def best_path(log_chance: Doubles, change_nats: float) -> Ints:
     return np.array(path[::-1])
 
 
+class ChordSequence:
+    """Chords back to back, found stretch by stretch; of each four numbers are kept."""
+
+    def __init__(self) -> None:
+        self._starts, self._labels = array("q"), array("B")
+        # Of each chord the chance at which it sounds, summed over its frames, and how many.
+        self._sure, self._widths = array("d"), array("q")
+        self._first_frame = 0
+
+    def add(
+        self, heard: HeardHarmony, beats_s: Sequence[float] | Doubles, *, n_frames: int
+    ) -> None:
+        """Add the next n_frames frames; what is heard behind them is only looked at.
+
+        beats_s: in all that is heard here, from the recording's first frame. Chords change on
+        beats where there are some, and where n_frames ends.
+        """
+        edges = stretches(beats_s, len(heard.pitch), first_frame=self._first_frame)
+        edges = np.unique(np.append(edges, n_frames))
+        log_chance = log_probabilities(heard, edges)
+        numbers = read_numbers(WEIGHTS)
+        by_beat = len(beats_s) >= FEWEST_BEATS
+        change_nats = numbers["change_beats" if by_beat else "change_frames"]
+        before = self._labels[-1] if self._labels else None
+        kept = int(np.searchsorted(edges, n_frames))
+        path = best_path(log_chance, change_nats, before=before)[:kept]
+        chance, width = np.exp(log_chance), np.diff(edges)
+        turns = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
+        for start, stop in pairwise(turns):
+            label, inside = int(path[start]), width[start:stop]
+            sure = float((chance[start:stop, label] * inside).sum())
+            self._append(int(edges[start]), label, sure, int(inside.sum()))
+        self._first_frame += n_frames
+
+    def _append(self, start: int, label: int, sure: float, width: int) -> None:
+        if self._labels and self._labels[-1] == label:  # it goes on where the last stretch ended
+            self._sure[-1] += sure
+            self._widths[-1] += width
+            return
+        self._starts.append(self._first_frame + start)
+        self._labels.append(label)
+        self._sure.append(sure)
+        self._widths.append(width)
+
+    def chords(self, duration_s: float) -> tuple[Chord, ...]:
+        """The chords so far, the last of them until duration_s."""
+        ends = [*self._starts[1:], self._first_frame]
+        rows = zip(self._starts, ends, self._labels, self._sure, self._widths, strict=True)
+        return tuple(
+            Chord(
+                _second(start, self._first_frame, duration_s),
+                _second(end, self._first_frame, duration_s),
+                CHORD_VOCABULARY[label],
+                round(sure / width, 4),
+            )
+            for start, end, label, sure, width in rows
+        )
+
+
 def chord_sequence(heard: HeardHarmony, beats_s: Sequence[float]) -> tuple[Chord, ...]:
     """Chords back to back over the whole recording; they change on beats where beats are known."""
-    n = len(heard.pitch)
-    edges = stretches(beats_s, n)
-    log_chance = log_probabilities(heard, edges)
-    by_beat = len(beats_s) >= FEWEST_BEATS
-    numbers = read_numbers(WEIGHTS)
-    path = best_path(log_chance, numbers["change_beats" if by_beat else "change_frames"])
-    chance, width = np.exp(log_chance), np.diff(edges)
-    turns = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
-    out = []
-    for start, stop in pairwise(turns):
-        label = int(path[start])
-        sure = np.average(chance[start:stop, label], weights=width[start:stop])
-        out.append(
-            Chord(
-                _second(int(edges[start]), n, heard.duration_s),
-                _second(int(edges[stop]), n, heard.duration_s),
-                CHORD_VOCABULARY[label],
-                round(float(sure), 4),
-            )
-        )
-    return tuple(out)
+    found = ChordSequence()
+    found.add(heard, beats_s, n_frames=len(heard.pitch))
+    return found.chords(heard.duration_s)
 
 
 def _second(frame: int, n_frames: int, duration_s: float) -> float:

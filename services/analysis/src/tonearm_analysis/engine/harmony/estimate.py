@@ -9,26 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tonearm_analysis.engine.harmony import names
-from tonearm_analysis.engine.harmony.chords import chord_sequence
-from tonearm_analysis.engine.harmony.key import (
-    WEIGHTS,
-    key_measures,
-    key_scores,
-    key_segments,
-    probabilities,
-)
+from tonearm_analysis.engine.harmony.key import WEIGHTS, key_scores, measures_of
 from tonearm_analysis.engine.harmony.listening import HarmonyListener, HeardHarmony
 from tonearm_analysis.engine.harmony.model import HarmonyEstimate, KeyCandidate
+from tonearm_analysis.engine.harmony.reader import HarmonyReader
+from tonearm_analysis.engine.harmony.sums import HarmonySums
 from tonearm_analysis.engine.models import read_numbers
+from tonearm_analysis.engine.numerics import softmax
 
 Doubles = npt.NDArray[np.float64]
 
 BLOCK_SAMPLES: Final = 1 << 18
 CANDIDATES_MAX: Final = 5
-# Below this magnitude (about -80 dBFS) nothing is heard.
-LEVEL_FLOOR: Final = 1e-3
-# Frames this far below the loudest (60 dB) do not count.
-LEVEL_SHARE: Final = 1e-3
 PITCHED_NAMES: Final = (
     "chord_clarity",
     "no_chord_share",
@@ -65,24 +57,33 @@ def estimate_heard(
     heard: HeardHarmony, *, beats_s: Sequence[float] = (), downbeats_s: Sequence[float] = ()
 ) -> HarmonyEstimate:
     """The estimate from what was heard, without the sound."""
-    sounding = heard.level > max(LEVEL_FLOOR, LEVEL_SHARE * float(heard.level.max(initial=0.0)))
-    if not sounding.any():
+    read = HarmonyReader()
+    read.add(heard, beats_s, n_frames=len(heard.level))
+    return estimate_read(read, downbeats_s=downbeats_s, duration_s=heard.duration_s)
+
+
+def estimate_read(
+    read: HarmonyReader, *, downbeats_s: Sequence[float] | Doubles, duration_s: float
+) -> HarmonyEstimate:
+    """The estimate from what was read, to its end, of all that was heard."""
+    sums = read.sums
+    if sums is None or not sums.key.frames:
         return HarmonyEstimate(None, 0.0)
-    pitched, evidence = pitched_probability(heard, sounding)
+    pitched, evidence = pitched_probability(sums)
     if pitched < float(read_numbers(WEIGHTS)["pitched"]["none_below"]):
         return HarmonyEstimate(None, 0.0, evidence=evidence)
-    chords = chord_sequence(heard, beats_s)
-    scores = key_scores(key_measures(heard, sounding, chords=chords, downbeats_s=downbeats_s))
-    chance = probabilities(scores) * pitched
+    chords = read.chords.chords(duration_s)
+    scores = key_scores(measures_of(sums.key, chords=chords, downbeats_s=downbeats_s))
+    chance = softmax(scores) * pitched
     order = np.argsort(-chance, kind="stable")[:CANDIDATES_MAX]
     candidates = tuple(_candidate(int(key), int(order[0]), float(chance[key])) for key in order)
-    chroma = (heard.bass + heard.treble)[sounding].mean(axis=0, dtype=np.float64)
+    chroma = sums.chroma / sums.key.frames
     return HarmonyEstimate(
         key=candidates[0].key,
         confidence=candidates[0].probability,
         candidates=candidates,
-        key_segments=key_segments(heard, sounding, scores),
-        tuning_cents=tuning_cents(heard),
+        key_segments=read.key_segments.segments(scores, duration_s=duration_s),
+        tuning_cents=tuning_cents(complex(sums.tuning)),
         chords=chords,
         chord_vocabulary=names.CHORD_VOCABULARY,
         chroma=tuple(round(float(v), 4) for v in chroma / (chroma.max() + 1e-9)),
@@ -90,34 +91,24 @@ def estimate_heard(
     )
 
 
-def pitched_measures(heard: HeardHarmony, sounding: npt.NDArray[np.bool_]) -> Doubles:
+def pitched_measures(sums: HarmonySums) -> Doubles:
     """What tells music with pitch from noise: a clear chord, few pitches, pitches that differ."""
-    chords = heard.chords[sounding].reshape(-1, 72)
-    pitch = heard.pitch[sounding].astype(np.float64)
-    chroma = heard.treble[sounding].mean(axis=0, dtype=np.float64)
+    frames, chroma = sums.key.frames, sums.key.treble / sums.key.frames
     return np.array(
         [
-            float(chords.max(axis=1).mean(dtype=np.float64)),
-            float(heard.no_chord[sounding].mean(dtype=np.float64)),
-            float(pitch.std(axis=1).mean()),
+            float(sums.clarity / frames),
+            float(sums.no_chord / frames),
+            float(sums.contrast / frames),
             float(chroma.std() / (chroma.mean() + 1e-9)),
-            float(
-                np.log(
-                    np.abs(heard.tuning[sounding].sum())
-                    / (np.abs(heard.tuning[sounding]).sum() + 1e-9)
-                    + 0.01
-                )
-            ),
+            float(np.log(np.abs(sums.tuning_sounding) / (sums.tuning_size + 1e-9) + 0.01)),
         ]
     )
 
 
-def pitched_probability(
-    heard: HeardHarmony, sounding: npt.NDArray[np.bool_]
-) -> tuple[float, dict[str, float]]:
+def pitched_probability(sums: HarmonySums) -> tuple[float, dict[str, float]]:
     """Chance that there is pitch enough for a key, and the measures behind it."""
     numbers: dict[str, Any] = read_numbers(WEIGHTS)["pitched"]
-    values = pitched_measures(heard, sounding)
+    values = pitched_measures(sums)
     odds = float(np.array(numbers["weights"]) @ values) + float(numbers["bias"])
     chance = 1.0 / (1.0 + float(np.exp(-odds)))
     shown = {name: round(float(v), 4) for name, v in zip(PITCHED_NAMES, values, strict=True)}
@@ -137,9 +128,11 @@ def _candidate(key: int, winner: int, probability: float) -> KeyCandidate:
     )
 
 
-def tuning_cents(heard: HeardHarmony) -> float | None:
-    """Deviation from A = 440 Hz, -50 to 50 cents; None where no energy stands out."""
-    total = complex(heard.tuning.sum())
+def tuning_cents(total: complex) -> float | None:
+    """Deviation from A = 440 Hz, -50 to 50 cents; None where no energy stands out.
+
+    total: of the tuning vectors.
+    """
     if abs(total) < 1e-6:
         return None
     return round(float(np.angle(total)) / (2 * np.pi) * 100.0, 2)

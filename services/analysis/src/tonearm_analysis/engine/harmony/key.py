@@ -7,7 +7,6 @@ A soft-max over 24 keys makes them probabilities.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +15,8 @@ import numpy.typing as npt
 from tonearm_analysis.engine.harmony import names
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import HeardHarmony
-from tonearm_analysis.engine.harmony.model import Chord, KeySegment
+from tonearm_analysis.engine.harmony.model import Chord
+from tonearm_analysis.engine.harmony.sums import Frames, KeySums
 from tonearm_analysis.engine.models import read_numbers
 
 Doubles = npt.NDArray[np.float64]
@@ -40,14 +40,12 @@ CHORD_SCALE: Final = 12.0
 PHRASE_SCALE: Final = 2.0
 PHRASE_BARS: Final = 4
 FEWEST_BARS: Final = 4
-SEGMENT_S: Final = 12.0
-KEY_CHANGE_NATS: Final = 6.0
 NO_CHORD: Final = 24
 
 
 def key_measures(
     heard: HeardHarmony,
-    frames: slice | npt.NDArray[np.bool_],
+    frames: Frames,
     *,
     chords: Sequence[Chord] = (),
     downbeats_s: Sequence[float] = (),
@@ -56,12 +54,19 @@ def key_measures(
 
     chords, downbeats_s: of the recording; without them nothing opens it and no phrase begins.
     """
+    return measures_of(KeySums.of(heard, frames), chords=chords, downbeats_s=downbeats_s)
+
+
+def measures_of(
+    sums: KeySums, *, chords: Sequence[Chord] = (), downbeats_s: Sequence[float] | Doubles = ()
+) -> Doubles:
+    """`key_measures` of frames that are summed already; at least one frame."""
     columns = []
     for name in CHROMAS:
-        mean = getattr(heard, name)[frames].mean(axis=0, dtype=np.float64)
+        mean = getattr(sums, name) / sums.frames
         columns.append(mean / (mean.mean() + 1e-9))
     columns += [ROOT_SCALE * np.sqrt(column) for column in columns]
-    families = heard.chords[frames].mean(axis=0, dtype=np.float64)
+    families = sums.chords / sums.frames
     columns += [CHORD_SCALE * families[:, k] for k in range(len(FAMILIES))]
     opens = np.zeros(NO_CHORD + 1)
     opens[opening_chord(chords)] = 1.0
@@ -75,7 +80,7 @@ def opening_chord(chords: Sequence[Chord]) -> int:
     return next((index for index in indices if index < NO_CHORD), NO_CHORD)
 
 
-def phrase_chords(chords: Sequence[Chord], downbeats_s: Sequence[float]) -> Doubles:
+def phrase_chords(chords: Sequence[Chord], downbeats_s: Sequence[float] | Doubles) -> Doubles:
     """Shares of the chords that sound on every fourth downbeat from the first, shape (24,).
 
     Loops and phrases mostly take two, four or eight bars, and where one begins tells a key from its
@@ -101,47 +106,3 @@ def key_scores(measures: Doubles) -> Doubles:
     major = np.einsum("tdf,df->t", turned, np.array(weights["major"]))
     minor = np.einsum("tdf,df->t", turned, np.array(weights["minor"])) + weights["minor_bias"]
     return np.asarray(np.concatenate([major, minor]) / weights["temperature"], np.float64)
-
-
-def probabilities(scores: Doubles) -> Doubles:
-    """Soft-max."""
-    weight = np.exp(scores - scores.max())
-    return np.asarray(weight / weight.sum(), np.float64)
-
-
-def key_segments(
-    heard: HeardHarmony, sounding: npt.NDArray[np.bool_], whole: Doubles
-) -> tuple[KeySegment, ...]:
-    """Key over time: stretches of 12 s that share a key, reluctant to leave it.
-
-    whole: scores of the whole recording, which lean on every stretch.
-    """
-    size = round(SEGMENT_S * FRAME_RATE_HZ)
-    starts = range(0, max(len(sounding) - size // 2, 1), size)
-    scores = []
-    for start in starts:
-        frames = np.zeros(len(sounding), bool)
-        frames[start : start + size] = sounding[start : start + size]
-        local = key_scores(key_measures(heard, frames)) if frames.any() else whole
-        scores.append(0.5 * (local - local.max()) + 0.5 * (whole - whole.max()))
-    path = _reluctant_path(np.array(scores))
-    out: list[KeySegment] = []
-    turns = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
-    for first, last in pairwise(turns):
-        chance = np.mean([probabilities(row)[path[first]] for row in scores[first:last]])
-        end = heard.duration_s if last == len(path) else last * size / FRAME_RATE_HZ
-        out.append(
-            KeySegment(
-                round(first * size / FRAME_RATE_HZ, 4),
-                round(float(end), 4),
-                names.key_name(int(path[first])),
-                round(float(chance), 4),
-            )
-        )
-    return tuple(out)
-
-
-def _reluctant_path(scores: Doubles) -> npt.NDArray[np.int64]:
-    from tonearm_analysis.engine.harmony.chords import best_path
-
-    return best_path(scores, KEY_CHANGE_NATS)

@@ -1,8 +1,8 @@
-"""From sound to pitch-class and chord evidence, on a stream: of an hour 11 MB are kept."""
+"""From sound to pitch-class and chord evidence, on a stream; what was read may be let go of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -38,10 +38,6 @@ TREBLE_SEMITONES: Final = (28, 72)  # E3 to B6
 # The network hears five minutes at a time; levels are relative to the loudest sound so far.
 WINDOW_FRAMES: Final = 3_230
 DYNAMIC_RANGE_DB: Final = 80.0
-# A recording of more than ten minutes keeps its frames in half precision: three hours then need
-# 33 MB of them, and probabilities stay within .0003. Level and tuning keep theirs.
-FULL_PRECISION_FRAMES: Final = round(600 * FRAME_RATE_HZ) + 1
-KEPT_EXACT: Final = ("tuning", "level")
 # Sound further off pitch than this, by what was heard so far, is read a bin (33 cents) beside: the
 # network and the pitch classes know no quarter tones.
 OFF_PITCH_CENTS: Final = 20.0
@@ -54,8 +50,7 @@ class HeardHarmony:
     bass, treble, pitch, root, chord_bass: (n, 12), (n, 12), (n, 12), (n, 13), (n, 13).
     chords: (n, 12 roots, 6 families); no_chord: (n,).  tuning: (n,) complex, the angle is the
     deviation from equal temperament at A = 440 Hz, the size the energy.  level: (n,) largest
-    magnitude.  duration_s: length of the sound.  All but tuning and level are float16 in a
-    recording of more than ten minutes.
+    magnitude.  duration_s: length of the sound.
     """
 
     bass: Floats
@@ -73,7 +68,6 @@ class HeardHarmony:
         """How often the chord changes between two times, soft changes counted in part."""
         first, last = round(start_s * FRAME_RATE_HZ), round(stop_s * FRAME_RATE_HZ) + 1
         chords = self.chords[first:last].reshape(-1, 12 * len(FAMILIES))
-        chords = chords.astype(np.float32, copy=False)
         return float(np.abs(np.diff(chords, axis=0)).sum()) / 2 if len(chords) > 1 else 0.0
 
 
@@ -91,7 +85,10 @@ def _family_columns() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int
 
 
 class HarmonyListener:
-    """Hears blocks of mono sound at 22 050 Hz and hands back what it heard."""
+    """Hears blocks of mono sound at 22 050 Hz and hands back what it heard.
+
+    frames: how many the network has read.  kept_from: the first of them that is kept.
+    """
 
     def __init__(self) -> None:
         self._network = open_network(CHORD_NETWORK, blocked=False)
@@ -102,7 +99,8 @@ class HarmonyListener:
         self._pending: list[Floats] = []
         self._pending_frames = 0
         self._parts: list[dict[str, npt.NDArray[Any]]] = []
-        self._kept_frames = 0
+        self.kept_from = 0
+        self.frames = 0
         self._tuning = 0j
 
     def push(self, block: npt.NDArray[np.floating]) -> None:
@@ -112,20 +110,36 @@ class HarmonyListener:
         self._gather(self._stream.push(block))
 
     def finish(self) -> HeardHarmony:
-        """Hear the end of the sound and return what was heard; the listener is then spent."""
+        """Hear the end of the sound and return what is kept; nothing can be heard after that."""
         self._gather(self._stream.finish())
         if self._pending:
             self._read()
         if not self._parts:
             self._pending = [np.zeros((1, 252), np.float32)]
             self._read()
-        names = [field.name for field in fields(HeardHarmony)][:-1]
-        columns: dict[str, Any] = {
-            # Let go of as it is joined: hours of it would else be there twice.
-            name: np.concatenate([part.pop(name) for part in self._parts])
-            for name in names
-        }
+        return self.heard(self.kept_from, self.frames)
+
+    def heard(self, first: int, stop: int) -> HeardHarmony:
+        """Frames that the network has read, counted from the first, and are still kept."""
+        kept = self._joined()
+        frames = slice(first - self.kept_from, stop - self.kept_from)
+        columns: dict[str, Any] = {name: values[frames] for name, values in kept.items()}
         return HeardHarmony(**columns, duration_s=self._n_samples / SAMPLE_RATE_HZ)
+
+    def forget(self, stop: int) -> None:
+        """Keep no frame before this one."""
+        stop = max(stop, self.kept_from)
+        count, self.kept_from = stop - self.kept_from, stop
+        self._parts = [{name: values[count:].copy() for name, values in self._joined().items()}]
+
+    def _joined(self) -> dict[str, npt.NDArray[Any]]:
+        """What is kept, as one part."""
+        if len(self._parts) > 1:
+            names = list(self._parts[0])
+            # Let go of as it is joined: it would else be there twice.
+            joined = {n: np.concatenate([part.pop(n) for part in self._parts]) for n in names}
+            self._parts = [joined]
+        return self._parts[0]
 
     def _gather(self, segments: list[Floats]) -> None:
         for frames in segments:
@@ -136,7 +150,7 @@ class HarmonyListener:
 
     def _read(self) -> None:
         """Turn the pending constant-Q frames into the little that is kept of them."""
-        if self._parts:
+        if self.frames:
             give_back()  # before the network needs most, in a recording of more than five minutes
         bins = np.concatenate(self._pending)
         self._pending, self._pending_frames = [], 0
@@ -175,16 +189,7 @@ class HarmonyListener:
                 "level": level,
             }
         )
-        self._kept_frames += len(bins)
-        if self._kept_frames > FULL_PRECISION_FRAMES:
-            for part in self._parts:
-                _halve(part)
-
-
-def _halve(part: dict[str, npt.NDArray[Any]]) -> None:
-    """Bring what is kept of some frames to half precision, where it is not yet."""
-    for name in part.keys() - set(KEPT_EXACT):
-        part[name] = part[name].astype(np.float16, copy=False)
+        self.frames += len(bins)
 
 
 def _decibels(magnitudes: Floats, loudest: float) -> Floats:

@@ -1,27 +1,23 @@
-"""The story of a rhythm estimate: hear, lay beats, weigh the readings, count bars, say how sure."""
+"""The story of a section: lay beats, weigh the readings, count bars, say how sure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine import harmony
-from tonearm_analysis.engine.harmony.listening import HeardHarmony
 from tonearm_analysis.engine.models import read_numbers
 from tonearm_analysis.engine.rhythm import placing, pulse, readings
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
-from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
-from tonearm_analysis.engine.rhythm.listening import Heard, Listener
+from tonearm_analysis.engine.rhythm.listening import Heard
 from tonearm_analysis.engine.rhythm.model import Relation, RhythmEstimate, TempoCandidate
-from tonearm_analysis.engine.rhythm.sections import in_turn, joined, sections
+from tonearm_analysis.engine.rhythm.section import Section
 
 Doubles = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
-BLOCK_SAMPLES: Final = 1 << 18
 SHORTEST_S: Final = 4.0
 FEWEST_ONSETS: Final = 4
 RELATIONS: Final[tuple[tuple[float, Relation], ...]] = (
@@ -56,59 +52,18 @@ class Chosen:
     meter_confidence: float
 
 
-def hear(mono_22k: npt.NDArray[np.floating], *, profile: Literal["full", "fast"] = "full") -> Heard:
-    """What the beat networks hear: mono sound at 22 050 Hz, shape (n,), about -1 to 1."""
-    listener = Listener(profile)
-    for start in range(0, len(mono_22k), BLOCK_SAMPLES):
-        listener.push(mono_22k[start : start + BLOCK_SAMPLES])
-    return listener.finish()
-
-
-def estimate(
-    mono_22k: npt.NDArray[np.floating],
-    *,
-    tempo_range_bpm: Range | None = None,
-    profile: Literal["full", "fast"] = "full",
-) -> RhythmEstimate:
-    """Tempo, beats, bars and meter of mono sound at 22 050 Hz.
-
-    tempo_range_bpm: where the caller prefers the tempo; the readings are ranked again within it.
-    Silence, and sound without a beat, give `tempo_bpm` None and a confidence near 0.
-    """
-    heard = hear(mono_22k, profile=profile)
-    return estimate_heard(heard, harmony.hear(mono_22k), tempo_range_bpm=tempo_range_bpm)
-
-
-def estimate_heard(
-    heard: Heard, harmonic: HeardHarmony, *, tempo_range_bpm: Range | None = None
-) -> RhythmEstimate:
-    """The estimate from what was heard of rhythm and of harmony, without the sound.
-
-    A recording longer than ten minutes is read in sections, each with its own tempo; the tempo
-    that most of it has leads the candidates.
-    """
-    onset_rate = pulse.onset_count(heard.onsets[:, 0]) / max(heard.duration_s, 1e-9)
-    parts = [
-        part
-        for section in in_turn(sections(len(heard.activations)))
-        if (part := _section(heard.between(*section), harmonic, tempo_range_bpm)) is not None
-    ]
-    if not parts:
-        return RhythmEstimate(None, 0.0, onset_rate_hz=onset_rate)
-    return joined(parts, onset_rate_hz=onset_rate)
-
-
-def _section(
-    heard: Heard, harmonic: HeardHarmony, tempo_range_bpm: Range | None
+def section_estimate(
+    section: Section, *, tempo_range_bpm: Range | None = None
 ) -> RhythmEstimate | None:
-    """The estimate of at most ten minutes; None where there is no beat."""
+    """The estimate of a section, without its tempo over time; None where there is no beat."""
+    heard = section.heard
     too_short = len(heard.activations) < SHORTEST_S * FRAME_RATE_HZ
     if too_short or pulse.onset_count(heard.onsets[:, 0]) < FEWEST_ONSETS:
         return None
     found = readings.grids(heard)
     if not found:
         return None
-    values = readings.measures(heard, harmonic, found)
+    values = readings.measures(section, found)
     chance = readings.probabilities(values)
     wanted = _preferred(chance, found, tempo_range_bpm)
     compound, index = (int(k) for k in np.unravel_index(int(wanted.argmax()), wanted.shape))
@@ -116,7 +71,7 @@ def _section(
     if beat_chance < float(_confidence_numbers()["pulse"]["none_below"]):
         return None
     kind = placing.KINDS[compound]
-    placed = placing.place(placing.tried(heard, harmonic, found[index], kind))
+    placed = placing.place(placing.tried(section, found[index], kind))
     found[index] = replace(found[index], times_s=placed.times_s)
     chosen = Chosen(
         found[index],
@@ -193,8 +148,6 @@ def _described(
         beat_confidence=round(_expected_f(candidates[0].probability, beat_chance), 4),
         meter=chosen.meter,
         meter_confidence=round(chosen.meter_confidence, 4),
-        tempo_curve=tempo_curve(times),
-        stability=stability(times),
         evidence={name: round(float(value), 4) for name, value in values.items()}
         | {"pulse_probability": round(beat_chance, 4)},
     )

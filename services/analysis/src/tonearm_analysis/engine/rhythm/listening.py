@@ -67,6 +67,11 @@ class Heard:
     start_s: float
     duration_s: float
 
+    @property
+    def end_s(self) -> float:
+        """When the last frame ends."""
+        return self.start_s + len(self.activations) / FRAME_RATE_HZ
+
     def between(self, first: int, last: int) -> Heard:
         """The frames from `first` to before `last`."""
         return replace(
@@ -94,6 +99,8 @@ class Listener:
         self._pending: list[Floats] = []
         self._pending_frames = 0
         self._last: Floats | None = None
+        self._windows = 0
+        self._kept_from = 0
         self._activations: list[Floats] = []
         self._onsets: list[Floats] = []
 
@@ -115,8 +122,31 @@ class Listener:
         if self._opening_samples >= OPENING_SAMPLES:
             self._open()
 
+    @property
+    def start_s(self) -> float:
+        """Where the sound starts."""
+        return self._start_samples / SAMPLE_RATE_HZ
+
+    @property
+    def frames(self) -> int:
+        """How many frames the networks have read."""
+        return self._kept_from + sum(len(part) for part in self._activations)
+
+    def heard(self, first: int, stop: int) -> Heard:
+        """Frames that the networks have read, counted from the first sound, and are still kept."""
+        return self._kept().between(first - self._kept_from, stop - self._kept_from)
+
+    def forget(self, stop: int) -> None:
+        """Keep no frame before this one."""
+        kept, count = self._kept(), stop - self._kept_from
+        self._activations, self._onsets = (
+            [kept.activations[count:].copy()],
+            [kept.onsets[count:].copy()],
+        )
+        self._kept_from = stop
+
     def finish(self) -> Heard:
-        """Hear the end of the sound and return what was heard; the listener is then spent."""
+        """Hear the end of the sound and return what is kept; nothing can be heard after that."""
         if self._opening is not None:
             self._open()
         n_left = -(-self._sound_samples // HOP_SAMPLES) - self._n_frames
@@ -125,10 +155,13 @@ class Listener:
             self._measure(n_left)
         if self._pending_frames:
             self._read()
+        return self._kept()
+
+    def _kept(self) -> Heard:
         return Heard(
             activations=np.concatenate([*self._activations, np.zeros((0, 2), np.float32)]),
             onsets=np.concatenate([*self._onsets, np.zeros((0, 3), np.float32)]),
-            start_s=self._start_samples / SAMPLE_RATE_HZ,
+            start_s=self.start_s + self._kept_from / FRAME_RATE_HZ,
             duration_s=self._n_samples / SAMPLE_RATE_HZ,
         )
 
@@ -169,8 +202,9 @@ class Listener:
 
     def _read(self) -> None:
         """Run the networks over the pending features; the last of them become the next lead-in."""
-        if len(self._activations) >= WINDOWS_UNTIDIED:
+        if self._windows >= WINDOWS_UNTIDIED:
             give_back()
+        self._windows += 1
         features = np.concatenate(self._pending)
         context = self._context_frames
         total = np.zeros((len(features) - context, 2), np.float32)

@@ -14,13 +14,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine.harmony.listening import HeardHarmony
 from tonearm_analysis.engine.models import read_numbers
-from tonearm_analysis.engine.rhythm import bars, pulse
+from tonearm_analysis.engine.numerics import softmax
+from tonearm_analysis.engine.rhythm import bars
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
-from tonearm_analysis.engine.rhythm.changes import change_curves
-from tonearm_analysis.engine.rhythm.listening import Heard
 from tonearm_analysis.engine.rhythm.readings import Grid
+from tonearm_analysis.engine.rhythm.section import MOVES, Section
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,6 +30,7 @@ SHIFTS: Final = {"simple": (0.0, 1 / 2), "compound": (0.0, 1 / 3, 2 / 3)}
 BARS: Final = {"simple": (3, 4), "compound": (2,)}
 # Evidence counts as if every recording had so many beats.
 USUAL_BEATS: Final = 50
+CURVES: Final = ("beat", "down", "onset", "low", "high", *MOVES)
 STRONGEST_SHARE: Final = 0.25
 LAGS_BEATS: Final = (2, 3, 4, 6, 8)
 # What a break in the count costs, nats: a bar too long or too short now and then is music.
@@ -69,16 +69,15 @@ class Tried:
     three_over_four: float
 
 
-def tried(heard: Heard, harmonic: HeardHarmony, grid: Grid, kind: str) -> Tried:
+def tried(section: Section, grid: Grid, kind: str) -> Tried:
     """The grid moved as `kind` of beat allows, with the evidence along it."""
     gaps = np.append(np.diff(grid.times_s), np.median(np.diff(grid.times_s)))
     times = tuple(grid.times_s + gaps * shift for shift in SHIFTS[kind])
-    curves = [*heard.activations.T, *heard.onsets.T, *change_curves(heard, harmonic).values()]
-    widened = np.stack([pulse.widened(curve) for curve in curves])
+    widened = section.widened(*CURVES)
     return Tried(
         kind,
         times,
-        tuple(bars.evidence(heard, harmonic, times)),
+        tuple(bars.evidence(section.heard, section.harmonic, times)),
         tuple(_strengths(widened, t) for t in times),
         grid.three_over_four,
     )
@@ -111,14 +110,13 @@ def places(found: Tried) -> tuple[list[Place], Doubles]:
         for which, length in enumerate(lengths):
             sums = np.stack([table[k::length].sum(axis=0) for k in range(length)])
             sums = sums * (length / USUAL_BEATS)
-            whole = [np.zeros(0) if k == 0 else np.zeros(len(at_all)) for k in range(len(lengths))]
-            if which:
-                whole[which] = at_all
+            whole = np.zeros((len(lengths), len(at_all)))
+            whole[which] = at_all
             for first in range(length):
                 on = [np.zeros(columns * beats) for beats in lengths]
                 on[which] = np.roll(sums, -first, axis=0).ravel()
                 hypotheses.append(Place(shift, length, first))
-                rows.append(np.concatenate([*on, *whole, moved]))
+                rows.append(np.concatenate([*on, *whole[1:], moved]))
     return hypotheses, np.array(rows)
 
 
@@ -137,9 +135,7 @@ def place(found: Tried) -> Placed:
     """The likeliest bar length, the likeliest place in it, and the beats numbered so."""
     weights = _weights(found.kind)
     hypotheses, rows = places(found)
-    scores = rows @ weights
-    chance = np.exp(scores - scores.max())
-    chance = chance / chance.sum()
+    chance = softmax(rows @ weights)
     by_length = {
         length: sum(float(c) for h, c in zip(hypotheses, chance, strict=True)
                     if h.bar_beats == length)

@@ -65,12 +65,19 @@ def within_beats(curve: Curve, times_s: Doubles, part: float) -> Doubles:
     return strongest_near(curve, times_s[:-1] + np.diff(times_s) * part)
 
 
-def onset_count(onsets: Curve) -> int:
-    """Number of local maxima of the onset curve that stand out of their surroundings."""
+def onset_peaks(onsets: Curve) -> npt.NDArray[np.bool_]:
+    """Where the onset curve has a local maximum that stands out of its surroundings, shape (n,)."""
+    peaks = np.zeros(len(onsets), bool)
     if len(onsets) < 3:
-        return 0
+        return peaks
     around = np.convolve(np.pad(onsets, 7, mode="edge"), np.ones(15) / 15, "valid")
     middle = onsets[1:-1]
     peak = (middle > onsets[:-2]) & (middle >= onsets[2:])
     loud = (middle > 1.3 * around[1:-1]) & (middle > 0.02)
-    return int((peak & loud).sum())
+    peaks[1:-1] = peak & loud
+    return peaks
+
+
+def onset_count(onsets: Curve) -> int:
+    """Number of peaks of the onset curve."""
+    return int(np.count_nonzero(onset_peaks(onsets)))

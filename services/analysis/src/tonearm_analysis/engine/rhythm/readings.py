@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine.harmony.listening import HeardHarmony
 from tonearm_analysis.engine.models import read_numbers
+from tonearm_analysis.engine.numerics import softmax
 from tonearm_analysis.engine.rhythm import decoder, periodicity, pulse
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
-from tonearm_analysis.engine.rhythm.changes import change_curves
 from tonearm_analysis.engine.rhythm.listening import Heard
+from tonearm_analysis.engine.rhythm.section import MOVES, Section
 
 Doubles = npt.NDArray[np.float64]
 
@@ -34,6 +34,10 @@ FEWEST_BEATS: Final = 4
 FARTHEST: Final = 4.0
 WEIGHTS: Final = "rhythm_weights"
 CURVES: Final = ("activation", "onset", "low", "high")
+REPEATING: Final = {
+    **{name: name for name in ("activation", "onset", "down")},
+    **{f"{name}_change": name for name in MOVES},
+}
 PARTS: Final = (0.0, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4)
 # A recipe fitted on recordings with tapped tempo, one measure among others here.
 DOUBLE_WEIGHTS: Final = np.array([-4.701, 0.703, 0.748, 2.031])
@@ -86,24 +90,21 @@ def _grid(heard: Heard, ratio: float, path: decoder.Path) -> Grid | None:
     return Grid(ratio, times, pulse.tempo_bpm(times), difference)
 
 
-def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[dict[str, float]]:
+def measures(section: Section, found: list[Grid]) -> list[dict[str, float]]:
     """What speaks for or against each grid, by name; none of it depends on gain.
 
     Without harmony there is nothing that would be measured of it.
     """
-    activation = heard.activations.sum(axis=1)
-    curves = dict(zip(CURVES, (activation, *heard.onsets.T), strict=True))
-    moving = change_curves(heard, harmonic)
-    repeating = {name: periodicity.autocorrelation(curve) for name, curve in {
-        "activation": activation, "onset": curves["onset"], "down": heard.activations[:, 1],
-        **{f"{name}_change": curve for name, curve in moving.items()},
-    }.items()}  # fmt: skip
-    widened = np.stack([pulse.widened(curve) for curve in (*curves.values(), *moving.values())])
+    heard, harmonic, curves = section.heard, section.harmonic, section.curves
+    repeating = {
+        name: periodicity.autocorrelation(curves[curve]) for name, curve in REPEATING.items()
+    }
+    widened = section.widened(*CURVES, *MOVES)
     bpm = np.array([grid.bpm for grid in found])
     echoes = {name: periodicity.echoes(curve, bpm) for name, curve in repeating.items()}
     fine_bpm = np.geomspace(40.0, 240.0, 400)
     combs = {name: periodicity.comb(repeating[name], fine_bpm) for name in ("activation", "onset")}
-    sounding_s = max(len(activation) / FRAME_RATE_HZ, 1e-9)
+    sounding_s = max(len(heard.activations) / FRAME_RATE_HZ, 1e-9)
     chord_rate_hz = harmonic.change_between(heard.start_s, heard.start_s + sounding_s) / sounding_s
     onset_rate_hz = pulse.onset_count(heard.onsets[:, 0]) / sounding_s
     out = []
@@ -116,7 +117,7 @@ def measures(heard: Heard, harmonic: HeardHarmony, found: list[Grid]) -> list[di
         for name, salience in combs.items():
             share = np.interp(grid.bpm, fine_bpm, salience) / (salience.max() + 1e-9)
             values[f"{name}_comb"] = float(np.log(share + 0.03))
-        for name, strength in zip(moving, strengths[len(CURVES) :], strict=True):
+        for name, strength in zip(MOVES, strengths[len(CURVES) :], strict=True):
             values |= {f"{name}_change_{k}": v for k, v in _moves_along(strength).items()}
         for name, table in echoes.items():
             after = zip(periodicity.ECHOES, table[index], strict=True)
@@ -210,9 +211,7 @@ def chances(numbers: dict[str, Any], values: list[dict[str, float]]) -> Doubles:
     table = (table - np.array(numbers["mean"])) / np.array(numbers["deviation"])
     table = np.clip(table, -FARTHEST, FARTHEST)
     scores = np.mean([network_scores(net, table) for net in numbers["networks"]], axis=0)
-    scores = scores.T / float(numbers["temperature"])
-    chance = np.exp(scores - scores.max())
-    return np.asarray(chance / chance.sum(), np.float64)
+    return softmax(scores.T / float(numbers["temperature"]))
 
 
 def network_scores(net: dict[str, Any], table: Doubles) -> Doubles:

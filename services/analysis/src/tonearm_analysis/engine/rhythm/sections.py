@@ -1,103 +1,141 @@
-"""Long recordings: read in overlapping sections, joined where they overlap."""
+"""Long recordings: read in overlapping sections, joined where they overlap.
+
+A recording of at most SECTION_S is one section. Of a longer one a section of STEP_S + OVERLAP_S is
+read as soon as more than SECTION_S lies unread; what is left at the end, at least
+SECTION_S - STEP_S of it, is the last one. So where sections lie follows from the frames alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from tonearm_analysis.engine.memory import give_back
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
 from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
 from tonearm_analysis.engine.rhythm.model import RhythmEstimate, TempoCandidate
 
-SECTION_FRAMES: Final = round(600 * FRAME_RATE_HZ)
-OVERLAP_FRAMES: Final = round(20 * FRAME_RATE_HZ)
+Doubles = npt.NDArray[np.float64]
+
+SECTION_S: Final = 600.0
+STEP_S: Final = 450.0
+OVERLAP_S: Final = 20.0
+SECTION_FRAMES: Final = round(SECTION_S * FRAME_RATE_HZ)
+STEP_FRAMES: Final = round(STEP_S * FRAME_RATE_HZ)
+OVERLAP_FRAMES: Final = round(OVERLAP_S * FRAME_RATE_HZ)
 SAME_TEMPO: Final = 0.04
+SAME_BEAT_S: Final = 0.15
 
 
-def sections(n_frames: int) -> list[tuple[int, int]]:
-    """Ranges of frames of at most ten minutes, equally long, 20 s shared between neighbours."""
-    if n_frames <= SECTION_FRAMES:
-        return [(0, n_frames)]
-    step_max = SECTION_FRAMES - OVERLAP_FRAMES
-    count = -(-(n_frames - OVERLAP_FRAMES) // step_max)
-    step = -(-(n_frames - OVERLAP_FRAMES) // count)
-    return [(k * step, min(k * step + step + OVERLAP_FRAMES, n_frames)) for k in range(count)]
+class Beats:
+    """Beats of all sections, handed over in the middle of each overlap; 9 bytes each."""
+
+    def __init__(self) -> None:
+        self._times_s, self._positions = array("d"), array("B")
+        self._doubted: tuple[Doubles, npt.NDArray[np.int64]] | None = None
+
+    def add(self, part: RhythmEstimate | None, *, handover_s: float) -> None:
+        """Add a section's; those from the handover on stand if the next has none of its own.
+
+        part: None where there is no beat.  handover_s: infinite for the last section.
+        """
+        if part is None:
+            if self._doubted is not None:
+                self._keep(*self._doubted)
+            self._doubted = None
+            return
+        times_s, positions = np.array(part.beats_s), np.array(part.beat_positions)
+        later = times_s >= handover_s
+        self._keep(times_s[~later], positions[~later])
+        self._doubted = (times_s[later], positions[later])
+
+    def _keep(self, times_s: Doubles, positions: npt.NDArray[np.int64]) -> None:
+        if self._times_s:  # what is closer than this at the seam is the same beat heard twice
+            fresh = times_s > self._times_s[-1] + SAME_BEAT_S
+            times_s, positions = times_s[fresh], positions[fresh]
+        self._times_s.extend(times_s.tolist())
+        self._positions.extend(positions.tolist())
+
+    @property
+    def last_s(self) -> float:
+        """The last that stands; 0 before there is one."""
+        return self._times_s[-1] if self._times_s else 0.0
+
+    def since(self, start_s: float) -> Doubles:
+        """The beats from then on, those in doubt among them."""
+        times_s = np.array(self._times_s)
+        if self._doubted is not None:
+            times_s = np.concatenate([times_s, self._doubted[0]])
+        return times_s[np.searchsorted(times_s, start_s) :]
+
+    def all(self) -> tuple[Doubles, npt.NDArray[np.uint8]]:
+        """Times and positions of the beats that stand."""
+        return np.array(self._times_s), np.array(self._positions)
 
 
-def in_turn(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The ranges one by one; what work on the one before left free goes back to the system."""
-    for index, frames in enumerate(ranges):
-        if index:
-            give_back()
-        yield frames
+class Sections:
+    """What is kept of the sections read so far: their beats, and their estimates without them."""
 
+    def __init__(self) -> None:
+        self.beats = Beats()
+        self._parts: list[RhythmEstimate] = []
+        self._n_beats: list[int] = []
 
-def joined(parts: list[RhythmEstimate], *, onset_rate_hz: float) -> RhythmEstimate:
-    """One estimate of sections in order; the tempo with the most beats behind it leads."""
-    beats, positions = _joined_beats(parts)
-    lead = _leading(parts)
-    down = tuple(t for t, number in zip(beats, positions, strict=True) if number == 1)
-    times = np.array(beats)
-    return RhythmEstimate(
-        tempo_bpm=lead.tempo_bpm,
-        confidence=lead.confidence,
-        candidates=_pooled(parts, lead),
-        beats_s=beats,
-        beat_positions=positions,
-        downbeats_s=down,
-        beat_confidence=round(float(np.mean([part.beat_confidence for part in parts])), 4),
-        meter=lead.meter,
-        meter_confidence=lead.meter_confidence,
-        tempo_curve=tempo_curve(times),
-        stability=stability(times),
-        onset_rate_hz=onset_rate_hz,
-        evidence=lead.evidence,
-    )
+    def add(self, part: RhythmEstimate | None, *, handover_s: float = np.inf) -> None:
+        """Add the next section's estimate; None where there is no beat."""
+        self.beats.add(part, handover_s=handover_s)
+        if part is not None:
+            self._n_beats.append(len(part.beats_s))
+            self._parts.append(
+                replace(part, beats_s=(), beat_positions=(), downbeats_s=(), tempo_curve=())
+            )
 
+    def joined(self, *, onset_rate_hz: float) -> RhythmEstimate:
+        """One estimate of all sections; the tempo with the most beats behind it leads."""
+        if not self._parts:
+            return RhythmEstimate(None, 0.0, onset_rate_hz=onset_rate_hz)
+        lead = self._leading()
+        times_s, positions = self.beats.all()
+        return replace(
+            lead,
+            candidates=self._pooled(lead),
+            beats_s=tuple(times_s.tolist()),
+            beat_positions=tuple(positions.tolist()),
+            downbeats_s=tuple(times_s[positions == 1].tolist()),
+            beat_confidence=round(float(np.mean([p.beat_confidence for p in self._parts])), 4),
+            tempo_curve=tempo_curve(times_s),
+            stability=stability(times_s),
+            onset_rate_hz=onset_rate_hz,
+        )
 
-def _joined_beats(parts: list[RhythmEstimate]) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Beats of all sections, handed over in the middle of each overlap."""
-    beats: list[float] = []
-    positions: list[int] = []
-    for index, part in enumerate(parts):
-        last = index + 1 == len(parts)
-        stop = np.inf if last else (part.beats_s[-1] + parts[index + 1].beats_s[0]) / 2
-        for time_s, position in zip(part.beats_s, part.beat_positions, strict=True):
-            # A gap of less than .15 s at the seam is the same beat heard twice.
-            if time_s < stop and (not beats or time_s > beats[-1] + 0.15 * (index > 0)):
-                beats.append(time_s)
-                positions.append(position)
-    return tuple(beats), tuple(positions)
+    def _leading(self) -> RhythmEstimate:
+        """The section whose tempo most beats have."""
+
+        def backing(part: RhythmEstimate) -> int:
+            counted = zip(self._parts, self._n_beats, strict=True)
+            return sum(n for other, n in counted if _agrees(other, part.tempo_bpm))
+
+        return max(self._parts, key=lambda part: (backing(part), part.confidence))
+
+    def _pooled(self, lead: RhythmEstimate) -> tuple[TempoCandidate, ...]:
+        """The leading section's candidates, each with its mean probability over all sections."""
+        if len(self._parts) == 1:
+            return lead.candidates
+        pooled = []
+        for candidate in lead.candidates:
+            near = [
+                sum(c.probability for c in part.candidates
+                    if abs(c.bpm - candidate.bpm) <= SAME_TEMPO * candidate.bpm)
+                for part in self._parts
+            ]  # fmt: skip
+            mean = round(float(np.mean(near)), 4)
+            pooled.append(TempoCandidate(candidate.bpm, mean, candidate.relation))
+        return tuple(pooled)
 
 
 def _agrees(part: RhythmEstimate, bpm: float | None) -> bool:
     other = part.tempo_bpm
     return bpm is not None and other is not None and abs(other - bpm) <= SAME_TEMPO * bpm
-
-
-def _leading(parts: list[RhythmEstimate]) -> RhythmEstimate:
-    """The section whose tempo most beats have."""
-
-    def backing(part: RhythmEstimate) -> int:
-        return sum(len(other.beats_s) for other in parts if _agrees(other, part.tempo_bpm))
-
-    return max(parts, key=lambda part: (backing(part), part.confidence))
-
-
-def _pooled(parts: list[RhythmEstimate], lead: RhythmEstimate) -> tuple[TempoCandidate, ...]:
-    """The leading section's candidates, each with its mean probability over all sections."""
-    if len(parts) == 1:
-        return lead.candidates
-    pooled = []
-    for candidate in lead.candidates:
-        near = [
-            sum(c.probability for c in part.candidates
-                if abs(c.bpm - candidate.bpm) <= SAME_TEMPO * candidate.bpm)
-            for part in parts
-        ]  # fmt: skip
-        mean = round(float(np.mean(near)), 4)
-        pooled.append(TempoCandidate(candidate.bpm, mean, candidate.relation))
-    return tuple(pooled)

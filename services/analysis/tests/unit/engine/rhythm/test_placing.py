@@ -11,6 +11,7 @@ from tonearm_analysis.engine.harmony.listening import HeardHarmony
 from tonearm_analysis.engine.rhythm import Heard, bars, placing
 from tonearm_analysis.engine.rhythm.placing import Place
 from tonearm_analysis.engine.rhythm.readings import Grid
+from tonearm_analysis.engine.rhythm.section import Section
 
 Doubles = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def placed(off_frames: int, every: int, kind: str) -> tuple[placing.Placed, NDAr
     heard = sounding(true, true[1::every])
     harmonic = harmony_changing_at(true[1::every] / 50)
     grid = Grid(1.0, BEATS / 50, 100.0, 0.1 if every == 3 else -0.1)
-    return placing.place(placing.tried(heard, harmonic, grid, kind)), true
+    return placing.place(placing.tried(Section(heard, harmonic), grid, kind)), true
 
 
 @pytest.mark.parametrize("off_frames", [0, 15])
@@ -91,9 +92,9 @@ def test_every_place_is_a_hypothesis_once() -> None:
     true = BEATS
     heard, harmonic = sounding(true, true[::4]), harmony_changing_at(true[::4] / 50)
     grid = Grid(1.0, BEATS / 50, 100.0, 0.0)
-    simple, rows = placing.places(placing.tried(heard, harmonic, grid, "simple"))
+    simple, rows = placing.places(placing.tried(Section(heard, harmonic), grid, "simple"))
     assert len(set(simple)) == len(simple) == len(rows) == 2 * (3 + 4)
-    compound, _ = placing.places(placing.tried(heard, harmonic, grid, "compound"))
+    compound, _ = placing.places(placing.tried(Section(heard, harmonic), grid, "compound"))
     assert set(compound) == {Place(s, 2, k) for s in range(3) for k in range(2)}
 
 

@@ -9,6 +9,7 @@ from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ as HARMONY_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import HeardHarmony
 from tonearm_analysis.engine.rhythm import Heard, periodicity, readings
 from tonearm_analysis.engine.rhythm.changes import change_curves
+from tonearm_analysis.engine.rhythm.section import Section
 
 ECHO_NAMES = list(periodicity.ECHOES)
 
@@ -86,8 +87,8 @@ def test_without_harmony_nothing_is_measured_of_it() -> None:
     sound = heard()
     sound.activations[::25, 0] = 0.8
     grid = readings.Grid(1.0, np.arange(0.0, 19.0, 0.5), 120.0, 0.0)
-    (full,) = readings.measures(sound, harmony_with_changes(2.0), [grid])
+    (full,) = readings.measures(Section(sound, harmony_with_changes(2.0)), [grid])
     silent = harmony_with_changes(2.0)
     silent.level[:] = 0.0
-    (less,) = readings.measures(sound, silent, [grid])
+    (less,) = readings.measures(Section(sound, silent), [grid])
     assert set(full) - set(less) == {name for name in full if name.startswith(("chord_", "bass_"))}
