@@ -61,6 +61,7 @@ class BlockFilter:
             for span, length, kind in zip(spans, _GROUPS, kinds, strict=True)
         ]
         self._heard: Floats = np.empty((0, BLOCK), dtype=np.float32)
+        self._faded: Floats = self._heard
 
     def run(self, planar: Floats) -> Floats:
         """Return the output of the next samples of the first channels, shape (channels, n).
@@ -90,11 +91,11 @@ class BlockFilter:
         blocks = planar.reshape(-1, BLOCK)
         if len(self._heard) != len(blocks):
             # Kept from chunk to chunk: fresh memory of this size costs as much as the products.
-            self._heard = np.empty_like(blocks)
+            self._heard, self._faded = np.empty_like(blocks), np.empty_like(blocks)
         gathered = (blocks @ self._gathering).reshape(channels, length // BLOCK, -1)
         states = self._chained(gathered).reshape(len(blocks), -1)
         np.matmul(blocks, self._direct, out=self._heard)
-        self._heard += states @ self._fading
+        self._heard += np.matmul(states, self._fading, out=self._faded)
         return self._heard.reshape(channels, length)
 
     def _chained(self, gathered: Floats) -> Floats:

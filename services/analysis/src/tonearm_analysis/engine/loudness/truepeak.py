@@ -95,7 +95,7 @@ class TruePeak:
         for index, samples in enumerate(joined):
             self._search(index, samples, near[index])
         self._top_before = tops[:, -2:].max(axis=1)
-        self._tail = joined[:, -(TAPS - 1) :]
+        self._tail = joined[:, -(TAPS - 1) :].copy()
 
     def _search(self, index: int, samples: Floats, near: Floats) -> None:
         """Look between the samples wherever a bound exceeds the peak, loudest bucket first.
