@@ -11,7 +11,9 @@ import pytest
 from tonearm_eval import accuracy, reliability
 from tonearm_eval.clips import Clip, read_manifest
 from tonearm_eval.comparison import best_settings, by_group, lead, paired_difference
-from tonearm_eval.page import page
+from tonearm_eval.generator.__main__ import generate
+from tonearm_eval.generator.clip import Job
+from tonearm_eval.page import page, style_table
 from tonearm_eval.run import known_answers, scored
 
 CLIP = Clip(
@@ -119,3 +121,23 @@ def test_the_page_has_every_analyser_and_bold_winners(tmp_path: Path) -> None:
     found = reliability.tables(read_manifest(clips), answers)
     assert set(found) == {"tempo", "meter", "key"}
     assert reliability.diagram(found).count("<polyline") == 3
+
+
+def test_degraded_excerpts_of_the_test_split_are_a_set_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate([Job("test", 4, 0, "folk", 5, "minor", fonts=False)], tmp_path / "test")
+    monkeypatch.setattr(accuracy, "ROUGH_CLIPS", 2)
+    for _ in range(2):
+        accuracy.ensure_rough(tmp_path / "rough", tmp_path / "test")
+        clips = read_manifest(tmp_path / "rough")
+        assert [clip.cut_from for clip in clips] == ["test/t0000/folk"] * 2
+    assert accuracy.about(tmp_path / "rough") == [accuracy.ROUGH]
+
+
+def test_a_table_of_styles_has_those_that_somebody_answered() -> None:
+    groups = {"tonearm": {"drive": {"clips": 2, "key_exact": 0.5}, "room": {"clips": 1}}}
+    lines = style_table(groups, ("key_exact", "chord_share"))
+    assert "| drive | 2 | 0.50 / - |" in lines
+    assert not any("room" in line for line in lines)
+    assert style_table(groups, ("tempo_acc1", "tempo_acc2")) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tonearm_eval.clips import read_manifest
-from tonearm_eval.degrade.__main__ import KINDS, degraded, make
+from tonearm_eval.degrade import KINDS, degraded, make
 from tonearm_eval.degrade.effects import CODECS, EFFECTS, KITS, NOISES
 from tonearm_eval.degrade.take import RATE_HZ, Take
 from tonearm_eval.generator.__main__ import generate

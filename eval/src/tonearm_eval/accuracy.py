@@ -2,8 +2,8 @@
 
     python -m tonearm_eval.accuracy [--clips 300] [--folder DIR ...]
 
-Generates the test split if it is not there, gets all answers (a run that stopped goes on), and
-writes docs/accuracy.json, docs/accuracy.md and a reliability diagram a set.
+Generates the test split, and degraded excerpts of it, if they are not there, gets all answers (a run
+that stopped goes on), and writes docs/accuracy.json, docs/accuracy.md and a reliability diagram a set.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, Final
 import numpy as np
 
 from tonearm_analysis.engine import ENGINE_VERSION
-from tonearm_eval import reliability
+from tonearm_eval import degrade, reliability
 from tonearm_eval.clips import Clip, read_manifest
 from tonearm_eval.comparison import Scores, best_settings, by_group, column, lead, summary
-from tonearm_eval.page import GROUP_METRICS, page
+from tonearm_eval.page import GROUP_METRICS, STYLE_METRICS, page
 from tonearm_eval.run import (
     OURS,
     PEERS,
@@ -35,7 +35,19 @@ from tonearm_eval.run import (
 from tonearm_eval.score import METRICS, key_index, key_relation
 
 SEED: Final = 20_261_122
+ROUGH_CLIPS: Final = 96
+ROUGH: Final = (
+    "Excerpts of the test split's clips, 12 to 20 s from anywhere, degraded as records are: every "
+    "excerpt suffers what its style is called, often a second and a third thing. The effects' code "
+    "is that of the excerpts that weights were fitted on; pieces, players, drums, noises and codecs "
+    "are not. `python -m tonearm_eval.degrade` says more."
+)
 FEWEST_FOR_RELIABILITY: Final = 50
+GROUPS: Final = {
+    "meter": GROUP_METRICS,
+    "soundfont": GROUP_METRICS,
+    "style": tuple(metric for pair in STYLE_METRICS.values() for metric in pair),
+}
 GENERATED: Final = (
     "Made by the generator's test split: tempo, beats, meter, key and chords are exact, and every "
     "figure says how an analyser does on synthetic music, not on records. The split shares no "
@@ -54,6 +66,13 @@ def ensure_clips(folder: Path, clips: int) -> None:
     command = [sys.executable, "-m", "tonearm_eval.generator", "--split", "test"]
     command += ["--clips", str(clips), "--seed", str(SEED), "--out", str(folder)]
     subprocess.run(command, check=True)
+
+
+def ensure_rough(folder: Path, test: Path) -> None:
+    """Degrade some of the test split's clips, or go on with a run that was stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ABOUT.md").write_text(ROUGH + "\n", encoding="utf-8")
+    degrade.make([test], folder, seed=SEED, clips=ROUGH_CLIPS, split="test")
 
 
 def key_errors(
@@ -109,8 +128,8 @@ def set_figures(folder: Path, out: Path, names: list[str]) -> dict[str, Any]:
         "analysers": analysers,
         "lead": lead(all_scores, us, others) if us in all_scores else {},
         "groups": {
-            group: {n: by_group(all_scores[n], clips, group, GROUP_METRICS) for n in compared}
-            for group in ("meter", "soundfont", "style")
+            group: {n: by_group(all_scores[n], clips, group, metrics) for n in compared}
+            for group, metrics in GROUPS.items()
         },
         "key_errors": key_errors(all_scores, clips, out),
         "reliability": reliability.tables(clips, known_answers(answer_file(out, us)))
@@ -172,8 +191,9 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="ask our engine anew")
     parser.add_argument("--no-new-answers", action="store_true", help="score what is there")
     args = parser.parse_args()
-    folders = [args.work / "test", *args.folder]
+    folders = [args.work / "test", args.work / "rough", *args.folder]
     ensure_clips(folders[0], args.clips)
+    ensure_rough(folders[1], folders[0])
     out = args.work / "answers"
     out.mkdir(parents=True, exist_ok=True)
     clips = [clip for folder in folders for clip in read_manifest(folder)]

@@ -1,8 +1,8 @@
 """A folder of clips with truth beside it: manifest.csv, beat files, chord files.
 
 Columns of the manifest: path, duration_s, tempo_bpm, key, mode, meter, style, beats_file,
-chords_file, tuning_cents, soundfont; any may be empty but the path.  Beat file: time and number
-in the bar on a line.  Chord file: start, end and label on a line.
+chords_file, tuning_cents, soundfont, cut_from; any may be empty but the path.  Beat file: time and
+number in the bar on a line.  Chord file: start, end and label on a line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Clip:
 
     key: 0-11 major from C, 12-23 minor.  beats: (second, number in the bar or 0).
     chords: (start second, end second, label).  soundfont: what it was played with.
-    tuning_cents: deviation from A = 440 Hz, 0 where it is not said.
+    tuning_cents: deviation from A = 440 Hz, 0 where it is not said.  cut_from: of an excerpt,
+    the folder, clip and style that it comes from, "dev31/d0003/pop".
     """
 
     name: str
@@ -38,6 +39,7 @@ class Clip:
     chords: tuple[tuple[float, float, str], ...]
     soundfont: str = ""
     tuning_cents: float = 0.0
+    cut_from: str = ""
 
 
 def read_manifest(folder: Path) -> list[Clip]:
@@ -61,6 +63,7 @@ def _clip(folder: Path, row: dict[str, str]) -> Clip:
         chords=_chords(_beside(folder, row.get("chords_file"), f"chords/{path.stem}.lab")),
         soundfont=row.get("soundfont") or "",
         tuning_cents=_number(row.get("tuning_cents")) or 0.0,
+        cut_from=row.get("cut_from") or "",
     )
 
 

@@ -18,7 +18,10 @@ TITLES: Final = {
     "chord_share": "chords",
 }
 GROUP_METRICS: Final = ("tempo_acc1", "tempo_acc2", "beat_f", "downbeat_f", "meter")
-TEMPO_METRICS: Final = GROUP_METRICS[:2]
+STYLE_METRICS: Final = {
+    "Tempo Acc1 / Acc2": ("tempo_acc1", "tempo_acc2"),
+    "Key / chords": ("key_exact", "chord_share"),
+}
 Rows = list[list[str]]
 
 
@@ -90,18 +93,18 @@ def group_table(title: str, groups: dict[str, dict[str, Any]]) -> list[str]:
     return table([title, "clips", "", *names], rows)
 
 
-def style_table(groups: dict[str, dict[str, Any]]) -> list[str]:
-    """Tempo Acc1 / Acc2, one row a style, one column an analyser."""
+def style_table(groups: dict[str, dict[str, Any]], metrics: tuple[str, ...]) -> list[str]:
+    """Two metrics, one row a style, one column an analyser; empty where nobody has them."""
     names, own = list(groups), next(iter(groups.values()))
     rows = []
     for style, counts in own.items():
         cells = []
         for name in names:
             row = groups[name].get(style, {})
-            cells.append(" / ".join(f"{row[m]:.2f}" if m in row else "-" for m in TEMPO_METRICS))
-        if style:
+            cells.append(" / ".join(f"{row[m]:.2f}" if m in row else "-" for m in metrics))
+        if style and any(cell.strip(" -/") for cell in cells):
             rows.append([style, str(counts["clips"]), *cells])
-    return table(["style", "clips", *names], rows)
+    return table(["style", "clips", *names], rows) if rows else []
 
 
 def settings_table(analysers: dict[str, Any]) -> list[str]:
@@ -154,11 +157,13 @@ def section(name: str, figures: dict[str, Any], diagram: str) -> list[str]:
             lines += [f"By {title}:", "", *group_table(title, groups)]
     styles = figures["groups"]["style"]
     if len(next(iter(styles.values()))) > 1:
-        lines += ["Tempo Acc1 / Acc2 by style:", "", *style_table(styles)]
+        for title, metrics in STYLE_METRICS.items():
+            rows = style_table(styles, metrics)
+            lines += [f"{title} by style:", "", *rows] if rows else []
     if figures["key_errors"]:
         kinds = list(next(iter(figures["key_errors"].values())))
-        rows = [[n, *(str(row[k]) for k in kinds)] for n, row in figures["key_errors"].items()]
-        lines += ["Keys, answer against truth (clips):", "", *table(["", *kinds], rows)]
+        counts = [[n, *(str(row[k]) for k in kinds)] for n, row in figures["key_errors"].items()]
+        lines += ["Keys, answer against truth (clips):", "", *table(["", *kinds], counts)]
     if figures["reliability"]:
         lines += ["Stated confidence against how often it came true:", ""]
         lines += [f"![Reliability diagrams]({diagram})", ""]

@@ -2,3 +2,7 @@
 
 `python -m tonearm_eval.degrade` turns folders of clips into a folder of such excerpts with truth.
 """
+
+from tonearm_eval.degrade.excerpts import KINDS, degraded, make
+
+__all__ = ["KINDS", "degraded", "make"]
