@@ -55,7 +55,7 @@ class Properties(_Part):
     format: str
     """Container, lower case: `wav`, `mp3`, `flac`, `ogg`, `mp4`, ..."""
     codec: str
-    """`pcm_16`, `mpeg_layer_iii`, `vorbis`, `opus`, `aac`, ..."""
+    """`pcm_16`, `flac`, `alac`, `mpeg_layer_iii`, `vorbis`, `opus`, `aac`, ..."""
     bit_depth: int | None
     """Bits per sample of lossless material; None for lossy codecs."""
     bitrate_bps: int | None

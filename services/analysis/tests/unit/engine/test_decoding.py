@@ -43,8 +43,8 @@ def lag_frames(found: Signal, expected: Signal) -> int:
         ("a.wav", "PCM_24", "pcm_24", 2**-23),
         ("a.wav", "FLOAT", "float", 1e-7),
         ("a.aiff", "PCM_16", "pcm_16", 2**-15),
-        ("a.flac", "PCM_24", "pcm_24", 2**-23),
-        ("a.caf", "ALAC_16", "alac_16", 2**-14),
+        ("a.flac", "PCM_24", "flac", 2**-23),
+        ("a.caf", "ALAC_16", "alac", 2**-14),
     ],
 )
 def test_lossless_files_decode_to_the_sample(
@@ -54,6 +54,7 @@ def test_lossless_files_decode_to_the_sample(
     format, found = decode(path)
     assert format.codec == codec
     assert format.lossless
+    assert format.bit_depth == {"PCM_24": 24, "FLOAT": 32}.get(subtype, 16)
     assert format.decoder == "libsndfile"
     assert np.abs(found - music[:44_100]).max() <= error_max
 

@@ -48,7 +48,7 @@ class _LibsndfileSource:
         known = 0 < file.frames < _FRAMES_UNKNOWN
         self.format = SourceFormat(
             format=_FORMATS.get(file.format, file.format.lower()),
-            codec=subtype.lower(),
+            codec=_codec(file.format, subtype),
             sample_rate_hz=file.samplerate,
             channels=file.channels,
             bit_depth=_BIT_DEPTHS.get(subtype),
@@ -92,6 +92,13 @@ class _LibsndfileSource:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _codec(format: str, subtype: str) -> str:
+    """Return the codec's own name; how deep a lossless one's samples are is told beside it."""
+    if format == "FLAC" or (format == "OGG" and subtype.startswith("PCM_")):
+        return "flac"
+    return "alac" if subtype.startswith("ALAC_") else subtype.lower()
 
 
 def open_libsndfile(path: Path) -> Source | None:
