@@ -50,11 +50,13 @@ class Builder:
         """A node under a new name."""
         return self.graph.add(op, inputs, self.name("n"), **attributes)
 
-    def normalised(self, x: str, layer: str) -> str:
+    def normalised(self, x: str, layer: str, *, channels_first: bool = False) -> str:
         """Batch normalisation with the statistics of training."""
         spread = np.sqrt(self.read(layer, "moving_variance") + EPSILON)
         scale = self.read(layer, "gamma") / spread
         shift = self.read(layer, "beta") - self.read(layer, "moving_mean") * scale
+        if channels_first:
+            scale, shift = scale.reshape(-1, 1, 1), shift.reshape(-1, 1, 1)
         scaled = self.node("Mul", [x, self.constant(scale.astype(np.float32))])
         return self.node("Add", [scaled, self.constant(shift.astype(np.float32))])
 
@@ -96,7 +98,8 @@ class Builder:
 def build(weights: Any) -> Graph:
     """The network: two convolutions, two recurrent pairs, four answers."""
     b = Builder(weights)
-    x = b.node("Transpose", [b.normalised("cqt", "batch_normalization_1")], perm=[2, 0, 1])
+    x = b.node("Transpose", ["cqt"], perm=[2, 0, 1])
+    x = b.normalised(x, "batch_normalization_1", channels_first=True)
     x = b.node("Unsqueeze", [x, b.constant(np.array([0]))])
     x = b.convolved(x, "conv2d_1", kernel_shape=[5, 5], pads=[2, 2, 2, 2])
     x = b.normalised(x, "batch_normalization_2")  # one channel, so its place does not matter

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 OPSET = 17
+RUNTIME = "com.microsoft"
+"""Operators of ONNX Runtime's own."""
 Shape = list[str | int]
 
 
@@ -46,7 +48,7 @@ class Graph:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME, 1)],
             ir_version=8,
             producer_name="tonearm",
             doc_string=credit,

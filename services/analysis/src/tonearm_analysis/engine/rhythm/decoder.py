@@ -172,9 +172,10 @@ class _Search:
                 running = np.arange(start, stop) + self.lengths[:, None] > self.lead
                 early = min(stop, self.lead + 1) - start
                 value[:, :, :early] = np.where(running[:, None, :early], 0.0, IMPOSSIBLE)
-            value[:, :n_downbeats] += scores[0, :, None, start:stop]
-            value[:, n_downbeats:] += scores[1, :, None, start:stop]
-            self.values[:, :, self.lead + start : self.lead + stop] = value
+            kept = self.values[:, :, self.lead + start : self.lead + stop]
+            for kind, states in enumerate((slice(n_downbeats), slice(n_downbeats, None))):
+                own = scores[kind, :, None, start:stop]
+                np.add(value[:, states], own, out=kept[:, states])
 
     def _arrivals(self) -> Iterator[tuple[int, int, Floats]]:
         """Block by block the value of the best beat before, for every length, state and start."""
@@ -195,7 +196,7 @@ class _Search:
         for start in range(0, self.n_starts, block):
             flat.take(places, out=inner, mode="clip")  # never clips, and needs no copy so
             np.add(sources, cost, out=came)
-            came.max(axis=0, out=best.reshape(-1))
+            np.maximum.reduce(came, axis=0, out=best.reshape(-1))
             stop = min(start + block, self.n_starts)
             yield start, stop, best[:, :, : stop - start]
             places += block

@@ -9,6 +9,7 @@ leading silence nor gain changes what is heard.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
@@ -187,14 +188,16 @@ class Listener:
 
     def _measure(self, n_frames: int) -> None:
         """Turn the first `n_frames` frames of the kept sound into features."""
-        levels = log_bands(self._sound, n_frames)
+        features = np.empty((n_frames, 2 * N_BANDS), np.float32)
+        levels, rises = features[:, :N_BANDS], features[:, N_BANDS:]
+        levels[:] = log_bands(self._sound, n_frames)
         self._sound = self._sound[n_frames * HOP_SAMPLES :]
-        before = levels[:1] if self._last is None else self._last[None]
-        rises = np.maximum(np.diff(levels, axis=0, prepend=before), 0.0)
+        np.subtract(levels[0], levels[0] if self._last is None else self._last, out=rises[0])
+        np.subtract(levels[1:], levels[:-1], out=rises[1:])
+        np.maximum(rises, 0.0, out=rises)
         self._last = levels[-1].copy()
-        self._pending.append(np.concatenate([levels, rises], axis=1))
-        low, high = rises[:, LOW_BANDS].mean(axis=1), rises[:, HIGH_BANDS].mean(axis=1)
-        self._onsets.append(np.stack([rises.mean(axis=1), low, high], axis=1))
+        self._pending.append(features)
+        self._onsets.append(rises @ _onset_shares())
         self._n_frames += n_frames
         self._pending_frames += n_frames
         if self._pending_frames >= WINDOW_FRAMES:
@@ -214,6 +217,15 @@ class Listener:
         self._context_frames = min(LEAD_IN_FRAMES, len(features))
         self._pending = [features[len(features) - self._context_frames :].copy()]
         self._pending_frames = 0
+
+
+@cache
+def _onset_shares() -> Floats:
+    """What turns the rises of all bands into the mean over all, low and high bands."""
+    shares = np.zeros((N_BANDS, 3), np.float32)
+    for column, bands in enumerate((slice(N_BANDS), LOW_BANDS, HIGH_BANDS)):
+        shares[bands, column] = 1.0 / len(shares[bands])
+    return shares
 
 
 def _level(sound: Floats) -> float:
