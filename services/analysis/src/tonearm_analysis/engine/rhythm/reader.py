@@ -20,7 +20,6 @@ from tonearm_analysis.engine.rhythm.model import RhythmEstimate
 from tonearm_analysis.engine.rhythm.section import Section
 from tonearm_analysis.engine.rhythm.sections import (
     OVERLAP_FRAMES,
-    OVERLAP_S,
     SECTION_FRAMES,
     STEP_FRAMES,
     Beats,
@@ -69,7 +68,7 @@ class RhythmReader:
         self.frames += n_frames if is_last else n_frames - OVERLAP_FRAMES
         handover_s = heard.start_s + own_to / FRAME_RATE_HZ
         self._sections.add(part, handover_s=np.inf if is_last else handover_s)
-        next_s = handover_s - OVERLAP_S / 2
+        next_s = handover_s - OVERLAP_FRAMES / 2 / FRAME_RATE_HZ
         self.final_s = max(self.beats.last_s, next_s)
         if not is_last:
             give_back()

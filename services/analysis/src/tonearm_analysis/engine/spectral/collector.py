@@ -111,21 +111,23 @@ class SpectralCollector:
         """Turn what waits into cepstrum, flux and contrast, which need the window's maximum."""
         if not self._waiting:
             return
-        mel_db = _floored(np.concatenate(self._mel_db))
-        self._mfcc.add(features.mfcc(mel_db))
-        self._flux.add(self._flux_of(mel_db)[:, None])
+        floor = max(batch.max() for batch in self._mel_db) - TOP_DB
+        cepstra, rises = [], []
+        before = np.empty((0, features.MEL_BANDS), dtype=np.float32)
+        # Batch by batch: each copy of a whole window's mel bands would be 17 MB.
+        for batch in self._mel_db:
+            held = np.maximum(batch, floor)
+            cepstra.append(features.mfcc(held).copy())
+            rises.append(_rises(np.concatenate([before, held])))
+            if self._pace == 1:  # stretches that are no neighbours have no rise between them
+                before = held[-1:]
+        self._mfcc.add(np.concatenate(cepstra))
+        lead = np.zeros(_FLUX_LEAD if self._pace == 1 else 0, dtype=np.float32)
+        self._flux.add(np.concatenate([lead, *rises])[: self._waiting, None])
         peaks = _floored(features.power_db(np.concatenate([p for p, _ in self._extremes])))
         valleys = _floored(features.power_db(np.concatenate([v for _, v in self._extremes])))
         self._contrast.add(peaks - valleys)
         self._mel_db, self._extremes, self._waiting = [], [], 0
-
-    def _flux_of(self, mel_db: Floats) -> Floats:
-        if self._pace == 1:
-            return _flux(mel_db)
-        # Between stretches that are not neighbours there is no rise.
-        ends = np.cumsum([len(batch) for batch in self._mel_db])[:-1]
-        rises = [_rises(part) for part in np.split(mel_db, ends)]
-        return np.concatenate(rises)
 
 
 def _floored(db: Floats) -> Floats:
@@ -133,13 +135,7 @@ def _floored(db: Floats) -> Floats:
     return held
 
 
-def _flux(mel_db: Floats) -> Floats:
-    """Return the mean rise over all mel bands per frame: librosa.onset.onset_strength."""
-    lead = np.zeros(_FLUX_LEAD, dtype=np.float32)
-    flux: Floats = np.concatenate([lead, _rises(mel_db)])[: len(mel_db)]
-    return flux
-
-
 def _rises(mel_db: Floats) -> Floats:
+    """Return the mean rise over all mel bands from frame to frame, as librosa.onset_strength."""
     rises: Floats = np.maximum(np.diff(mel_db, axis=0), 0).mean(axis=1)
     return rises
