@@ -4,7 +4,9 @@ The decoder gives one grid of beats.  Grids at simple ratios of it are decoded a
 read with beats that divide in two (3/4, 4/4) or in three (6/8).  Some ninety measures of each grid
 are scored by small networks, fitted on generated music, for a soft-max over all readings: strengths
 along it, and after which parts and multiples of its beat the onsets, the beat networks' answers and
-the harmony repeat.
+the harmony repeat.  Which tempi are usual is not left to the generated music, which has slow and fast
+tempi as often as middling ones: people feel most music near 120 bpm (McKinney and Moelants, "Ambiguity
+in tempo perception", Music Perception 24, 2006).
 """
 
 from __future__ import annotations
@@ -26,10 +28,15 @@ Doubles = npt.NDArray[np.float64]
 
 SEARCH_BPM: Final = (55.0, 215.0)
 READING_BPM: Final = (45.0, 230.0)
+# Octaves count from here.
+MIDDLE_BPM: Final = 110.0
 # Of 720 clips none had its tempo at three times, 4:3 or 3:4 of the first choice.
 RATIOS: Final = (2.0, 1 / 2, 3 / 2, 2 / 3, 1 / 3)
 LENGTH_SLACK: Final = 0.06
 FEWEST_BEATS: Final = 4
+# How usual a tempo is: normal over octaves, as wide as did best on music of other generators.
+USUAL_BPM: Final = 120.0
+USUAL_OCTAVES: Final = 0.5
 # Measures count no farther than so many deviations from their mean.
 FARTHEST: Final = 4.0
 WEIGHTS: Final = "rhythm_weights"
@@ -109,7 +116,7 @@ def measures(section: Section, found: list[Grid]) -> list[dict[str, float]]:
     onset_rate_hz = pulse.onset_count(heard.onsets[:, 0]) / sounding_s
     out = []
     for index, grid in enumerate(found):
-        octaves = float(np.log2(grid.bpm / 110.0))
+        octaves = float(np.log2(grid.bpm / MIDDLE_BPM))
         values = {"octaves": octaves, "octaves2": octaves**2, "octaves3": octaves**3}
         strengths = _strengths(widened, grid.times_s)
         for name, strength in zip(CURVES, strengths, strict=False):
@@ -202,7 +209,8 @@ def probabilities(values: list[dict[str, float]]) -> Doubles:
 
 
 def chances(numbers: dict[str, Any], values: list[dict[str, float]]) -> Doubles:
-    """The chances that the numbers of a fit give: of the mean score of some small networks.
+    """The chances that the numbers of a fit give: of the mean score of some small networks, and of
+    how usual the tempo is.
 
     What was not measured counts as its mean.
     """
@@ -211,7 +219,9 @@ def chances(numbers: dict[str, Any], values: list[dict[str, float]]) -> Doubles:
     table = (table - np.array(numbers["mean"])) / np.array(numbers["deviation"])
     table = np.clip(table, -FARTHEST, FARTHEST)
     scores = np.mean([network_scores(net, table) for net in numbers["networks"]], axis=0)
-    return softmax(scores.T / float(numbers["temperature"]))
+    octaves = np.array([row["octaves"] for row in values]) - np.log2(USUAL_BPM / MIDDLE_BPM)
+    usualness = -0.5 * np.square(octaves / USUAL_OCTAVES)
+    return softmax(scores.T / float(numbers["temperature"]) + usualness)
 
 
 def network_scores(net: dict[str, Any], table: Doubles) -> Doubles:

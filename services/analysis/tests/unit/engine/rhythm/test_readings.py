@@ -76,11 +76,24 @@ def test_what_was_not_measured_counts_as_its_mean() -> None:
            "out": rng.standard_normal((3, 2))}  # fmt: skip
     numbers = {"names": ["half", "chord_pace"], "mean": [0.5, -1.0], "deviation": [1.0, 2.0],
                "networks": [net], "temperature": 1.0}  # fmt: skip
-    known = [{"half": 0.2, "chord_pace": -1.0}, {"half": 1.2, "chord_pace": -1.0}]
-    without = [{"half": row["half"]} for row in known]
+    known = [{"octaves": 0.1, "half": h, "chord_pace": -1.0} for h in (0.2, 1.2)]
+    without = [{"octaves": 0.1, "half": row["half"]} for row in known]
     chances = readings.chances(numbers, without)
     assert (chances == readings.chances(numbers, known)).all()
     assert chances.sum() == pytest.approx(1.0)
+
+
+def test_of_two_readings_that_fit_alike_the_more_usual_tempo_is_likelier() -> None:
+    net = {"straight": np.zeros((1, 2)), "bias": np.zeros(2), "into": np.zeros((1, 1)),
+           "into_bias": np.zeros(1), "out": np.zeros((1, 2))}  # fmt: skip
+    numbers = {"names": ["half"], "mean": [0.0], "deviation": [1.0], "networks": [net],
+               "temperature": 1.0}  # fmt: skip
+    bpm = np.array([60.0, 85.0, 120.0, 170.0, 220.0])
+    rows = [{"octaves": float(np.log2(b / readings.MIDDLE_BPM)), "half": 0.0} for b in bpm]
+    chance = readings.chances(numbers, rows).sum(axis=0)
+    assert chance.argmax() == 2
+    assert chance[1] == pytest.approx(chance[3], rel=0.02)  # 85 or 170: the music decides
+    assert chance[4] < chance[2] / 4
 
 
 def test_without_harmony_nothing_is_measured_of_it() -> None:
