@@ -5,7 +5,8 @@
 Key weights are pulled towards the published key profiles of Albrecht and Shanahan (2013), counts
 of notes in scores, so that generated music corrects them and does not replace them.  Each clip
 counts half as it is and half as stretches cut out of it anywhere: first chords and the bars on
-which phrases begin then weigh no more than they should in excerpts.
+which phrases begin then weigh no more than they should in excerpts.  An excerpt of a clip that
+`tonearm_eval.degrade` made is left out of a fit together with the clip that it comes from.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from tonearm_eval.score import key_weight, triad
 
 Doubles = npt.NDArray[np.float64]
 
-KEY_L2, CHORD_L2 = 2.0, 1.0
+KEY_L2, CHORD_L2 = 5.0, 1.0
+STYLE_FOLDS: Final = 6
 # Share of each degree of the scale, from the tonic upwards.
 PROFILES: Final = (
     (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
@@ -58,7 +60,10 @@ def sounding_frames(item: HeardClip) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class KeyRow:
-    """What the key rests on in a clip: measures by pitch class of the whole, and of cuts of it."""
+    """What the key rests on in a clip: measures by pitch class of the whole, and of cuts of it.
+
+    style, folder: of the clip that it was cut from, where it was.
+    """
 
     truth: int
     style: str
@@ -77,10 +82,11 @@ class KeyRow:
             length_s = min(rng.uniform(*CUT_S), item.harmonic.duration_s)
             start_s = rng.uniform(0, item.harmonic.duration_s - length_s)
             cuts.append(stretch_measures(item, found, start_s, start_s + length_s))
+        folder, _, style = (item.clip.cut_from or f"{item.clip.path.parts[-3]}//").split("/")
         return cls(
             item.clip.key,
-            item.clip.style,
-            item.clip.path.parts[-3],
+            style or item.clip.style,
+            folder,
             stretch_measures(item, found, 0.0, item.harmonic.duration_s),
             tuple(cuts),
         )
@@ -120,17 +126,20 @@ def fit_key(rows: list[KeyRow]) -> dict[str, Any]:
     n, size = len(tables), 12 * tables.shape[2]
     turned = np.stack([np.roll(tables, -t, axis=1).reshape(n, size) for t in range(12)], 1)
     centre, each = key_centre(tables.shape[2]), np.arange(n)
+    flat = turned.astype(np.float32).reshape(12 * n, size)
 
     def loss(p: Doubles) -> tuple[float, Doubles]:
-        w = p[:-1].reshape(2, size)
-        score = np.concatenate([turned @ w[0], turned @ w[1] + p[-1]], axis=1)
+        w = p[:-1].reshape(2, size).astype(np.float32)
+        score = (flat @ w.T).reshape(n, 12, 2).transpose(0, 2, 1).reshape(n, 24).astype(np.float64)
+        score[:, 12:] += p[-1]
         chance = softmax(score, axis=1)
         value = -(weight * np.log(chance[each, truth] + 1e-12)).sum()
         value += KEY_L2 * ((p - centre) ** 2).sum()
         chance[each, truth] -= 1
         chance *= weight[:, None]
-        parts = [np.einsum("nt,ntd->d", chance[:, k : k + 12], turned) for k in (0, 12)]
-        gradient = np.concatenate([*parts, [chance[:, 12:].sum()]]) + 2 * KEY_L2 * (p - centre)
+        by_turn = chance.reshape(n, 2, 12).transpose(0, 2, 1).reshape(12 * n, 2)
+        gradient = (by_turn.astype(np.float32).T @ flat).astype(np.float64).ravel()
+        gradient = np.append(gradient, chance[:, 12:].sum()) + 2 * KEY_L2 * (p - centre)
         return float(value), gradient
 
     found = minimize(loss, centre, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
@@ -296,7 +305,8 @@ def main() -> None:
     rows, others = ([KeyRow.of(item, rng) for item in part] for part in (fitted, held))
     if len({row.folder for row in rows}) > 1:
         crossed_key(rows, lambda row: row.folder, "folders")
-    temperature = crossed_key(rows, lambda row: row.style, "styles")
+    fold = {style: k % STYLE_FOLDS for k, style in enumerate(sorted({r.style for r in rows}))}
+    temperature = crossed_key(rows, lambda row: str(fold[row.style]), "sixths of the styles")
     numbers = fit_key(rows) | {"temperature": temperature}
     report("fitted", [(key_scores(numbers, row.begun), row.truth) for row in rows])
     if others:

@@ -23,20 +23,18 @@ Doubles = npt.NDArray[np.float64]
 
 WEIGHTS: Final = "key_weights"
 # Means of these are scaled to mean 1, and stand a second time with their square roots, which tell
-# absent degrees from rare ones; chord families count as expected chords, times twelve.
+# absent degrees from rare ones.  How often each chord sounds is left out: on music of kinds that a
+# fit does not know, weights of it mislead more than they help (eval/README.md).
 CHROMAS: Final = ("bass", "treble", "pitch")
-FAMILIES: Final = ("major", "minor", "seventh")
 FEATURES: Final = (
     *CHROMAS,
     *(f"root of {name}" for name in CHROMAS),
-    *FAMILIES,
     "opens major",
     "opens minor",
     "phrases major",
     "phrases minor",
 )
 ROOT_SCALE: Final = 2.0
-CHORD_SCALE: Final = 12.0
 PHRASE_SCALE: Final = 2.0
 PHRASE_BARS: Final = 4
 FEWEST_BARS: Final = 4
@@ -50,7 +48,7 @@ def key_measures(
     chords: Sequence[Chord] = (),
     downbeats_s: Sequence[float] = (),
 ) -> Doubles:
-    """Measures by pitch class from C, shape (12, 13), of the given frames.
+    """Measures by pitch class from C, shape (12, 10), of the given frames.
 
     chords, downbeats_s: of the recording; without them nothing opens it and no phrase begins.
     """
@@ -66,8 +64,6 @@ def measures_of(
         mean = getattr(sums, name) / sums.frames
         columns.append(mean / (mean.mean() + 1e-9))
     columns += [ROOT_SCALE * np.sqrt(column) for column in columns]
-    families = sums.chords / sums.frames
-    columns += [CHORD_SCALE * families[:, k] for k in range(len(FAMILIES))]
     opens = np.zeros(NO_CHORD + 1)
     opens[opening_chord(chords)] = 1.0
     phrases = PHRASE_SCALE * phrase_chords(chords, downbeats_s)

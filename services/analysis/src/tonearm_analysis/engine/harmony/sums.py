@@ -25,14 +25,13 @@ def frames_of(heard: HeardHarmony, frames: slice) -> HeardHarmony:
 class KeySums:
     """What the key is told by, summed over some frames.
 
-    frames: how many.  bass, treble, pitch: (12,).  chords: (12 roots, 6 families).
+    frames: how many.  bass, treble, pitch: (12,).
     """
 
     frames: int
     bass: Doubles
     treble: Doubles
     pitch: Doubles
-    chords: Doubles
 
     @classmethod
     def of(cls, heard: HeardHarmony, frames: Frames) -> KeySums:
