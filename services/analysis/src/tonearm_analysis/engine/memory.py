@@ -11,23 +11,25 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-EVERY_S: Final = 240.0
-"""Seconds of sound between two times; a recording shorter than this never pays for it."""
+LONG_S: Final = 240.0
+"""A recording shorter than this never pays for it."""
+EVERY_S: Final = 60.0
+"""Seconds of sound between two times, from then on."""
 
 
 class Tidier:
-    """Gives free memory back each EVERY_S seconds of sound."""
+    """Gives free memory back after LONG_S and then each EVERY_S seconds of sound."""
 
     def __init__(self, *, sample_rate_hz: int) -> None:
         self._every_frames = round(EVERY_S * sample_rate_hz)
-        self._frames = 0
+        self._frames_left = round(LONG_S * sample_rate_hz)
         self.is_long = False
 
     def heard(self, frames: int) -> None:
         """Count so many frames more."""
-        self._frames += frames
-        if self._frames >= self._every_frames:
-            self._frames, self.is_long = 0, True
+        self._frames_left -= frames
+        if self._frames_left <= 0:
+            self._frames_left, self.is_long = self._every_frames, True
             give_back()
 
 

@@ -59,6 +59,8 @@ class RhythmReader:
 
     def read(self, heard: Heard, harmonic: Excerpt, *, is_last: bool) -> None:
         """Read the next section; the last one, if nothing of the recording lies behind it."""
+        if self.frames or not is_last:
+            give_back()  # the search for beats needs much at once, in a long recording time and again
         part = _estimate(heard, harmonic, self._tempo_range_bpm)
         n_frames = len(heard.activations)
         own_from = OVERLAP_FRAMES // 2 if self.frames else 0
