@@ -317,7 +317,7 @@ def test_blocks_are_bounded_and_whole_but_for_the_last(write: Write) -> None:
         sizes = [len(block) for block in source.blocks()]
     assert sum(sizes) == 300_000
     assert {size % 1024 for size in sizes[:-1]} == {0}
-    assert max(sizes) <= 131_072
+    assert max(sizes) <= 196_608
 
 
 def test_soundfile_agrees_on_the_length(write: Write, music: Signal) -> None:

@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_SAMPLES = 131_072
-"""Samples of all channels in one block: 512 KiB, which stays in a processor's cache."""
+BLOCK_SAMPLES = 196_608
+"""Samples of all channels in one block: 768 KiB. What a block costs whatever its length weighs
+more than what falls out of a processor's cache: blocks two thirds as long took a tenth more time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

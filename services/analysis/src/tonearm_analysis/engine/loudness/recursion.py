@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from tonearm_analysis.engine.blocks import Floats
 
 BLOCK = 32
-_GROUPS = (8, 8, 32)
+_GROUPS = (8, 16, 48)
 """Blocks in a group, groups in a group of those, and those in a chunk."""
-CHUNK_FRAMES_MAX = BLOCK * 8 * 8 * 32
+CHUNK_FRAMES_MAX = BLOCK * 8 * 16 * 48
 
 Complexes = NDArray[np.complex128]
 Doubles = NDArray[np.float64]
