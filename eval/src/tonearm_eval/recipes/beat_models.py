@@ -6,8 +6,7 @@ Recipe:
     python -m tonearm_eval.recipes.beat_models beatnet/BeatNet/models OUT
 
 The graph takes several stretches of a recording at once (time, stretch, feature), so that the
-recurrent layers multiply matrices instead of vectors.  Their weights are rounded to 8 bits, which
-halves the time they take; all other values are unchanged.
+recurrent layers multiply matrices instead of vectors.  Values are unchanged.
 """
 
 from __future__ import annotations
@@ -20,34 +19,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_eval.recipes.graph import RUNTIME, Graph
+from tonearm_eval.recipes.graph import Graph
 from tonearm_eval.recipes.torch_file import state_dict
 
 FEATURES, HIDDEN = 272, 150
-CREDIT = (
-    "BeatNet 1.1.3, Heydari, Cwitkowitz and Duan, CC BY 4.0; converted, recurrent weights rounded"
-)
-# Processors without a dot product of bytes add two products in 16 bits, and cut what is more.
-PAIR_MAX = 128
+CREDIT = "BeatNet 1.1.3, Heydari, Cwitkowitz and Duan, CC BY 4.0; converted, values unchanged"
 
 
 def onnx_gates(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Reorder LSTM gates from torch's i f g o to ONNX's i o f g."""
     i, f, g, o = np.split(rows, 4, axis=0)
     return np.concatenate([i, o, f, g], axis=0)
-
-
-def rounded(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Rows as whole numbers and the factor of each row.
-
-    Neighbouring columns 2k and 2k+1 add up to at most PAIR_MAX in size, so that with inputs of up
-    to 255 no sum of two products leaves 16 bits.
-    """
-    size = np.abs(rows.astype(np.float64))
-    pairs = size[:, 0::2] + size[:, 1::2]
-    # One less: both of a pair may be rounded up.
-    factor = np.maximum(pairs.max(axis=1) / (PAIR_MAX - 1), size.max(axis=1) / 127)
-    return np.round(rows / factor[:, None]).astype(np.int8), factor.astype(np.float32)
 
 
 def build(weights: dict[str, npt.NDArray[Any]]) -> Graph:
@@ -87,18 +69,15 @@ def build(weights: dict[str, npt.NDArray[Any]]) -> Graph:
 
 def lstm(g: Graph, weights: dict[str, npt.NDArray[Any]], state: str, layer: int, one: str) -> str:
     """Add one recurrent layer and return its output's name."""
-    ih, hh = (onnx_gates(weights[f"lstm.weight_{part}_l{layer}"]) for part in ("ih", "hh"))
+    ih, hh = f"lstm.weight_ih_l{layer}", f"lstm.weight_hh_l{layer}"
     bias = [onnx_gates(weights[f"lstm.bias_{part}_l{layer}"]) for part in ("ih", "hh")]
-    values, factors = [], []
-    for name, rows in (("w", ih), ("r", hh)):
-        whole, factor = rounded(rows)
-        values.append(g.constant(f"{name}{layer}", whole.T[None]))
-        zero = g.constant(f"{name}z{layer}", np.zeros((1, len(factor)), np.int8))
-        factors += [g.constant(f"{name}f{layer}", factor[None]), zero]
-    unused = [""] * 4  # lengths, first states, peepholes
-    inputs = [state, *values, g.constant(f"b{layer}", np.concatenate(bias)[None]), *unused]
-    name, out = "DynamicQuantizeLSTM", f"lstm{layer}"
-    g.add(name, [*inputs, *factors], out, domain=RUNTIME, hidden_size=HIDDEN)
+    inputs = [
+        state,
+        g.constant(f"w{layer}", onnx_gates(weights[ih])[None]),
+        g.constant(f"r{layer}", onnx_gates(weights[hh])[None]),
+        g.constant(f"b{layer}", np.concatenate(bias)[None]),
+    ]
+    out = g.add("LSTM", inputs, f"lstm{layer}", hidden_size=HIDDEN)
     return g.add("Squeeze", [out, one], f"sequence{layer + 1}")
 
 

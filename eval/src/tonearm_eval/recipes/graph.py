@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 OPSET = 17
-RUNTIME = "com.microsoft"
-"""Operators of ONNX Runtime's own."""
 Shape = list[str | int]
 
 
@@ -48,7 +46,7 @@ class Graph:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME, 1)],
+            opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=8,
             producer_name="tonearm",
             doc_string=credit,
