@@ -36,7 +36,7 @@ LENGTH_SLACK: Final = 0.06
 FEWEST_BEATS: Final = 4
 # How usual a tempo is: normal over octaves, as wide as did best on music of other generators.
 USUAL_BPM: Final = 120.0
-USUAL_OCTAVES: Final = 0.5
+USUAL_OCTAVES: Final = 0.6
 # Measures count no farther than so many deviations from their mean.
 FARTHEST: Final = 4.0
 WEIGHTS: Final = "rhythm_weights"
