@@ -55,6 +55,14 @@ async def test_every_format_tells_what_it_is(prober: ProcessProber, folder: Path
             assert found.tags["title"] == "A long t"
 
 
+async def test_tags_in_another_encoding_are_told_as_far_as_they_go(
+    prober: ProcessProber, folder: Path
+) -> None:
+    path = make(folder / "old.mp3", "mp3", title="Caf Zzzz")
+    path.write_bytes(path.read_bytes().replace(b"Zzzz", "né é".encode("latin-1")))
+    assert (await probe(prober, path, format="mp3")).tags["title"] == "Caf n� �"
+
+
 async def test_files_that_are_cut_off_are_left_to_analysis(
     prober: ProcessProber, folder: Path
 ) -> None:

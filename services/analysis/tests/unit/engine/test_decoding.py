@@ -106,6 +106,15 @@ def test_a_click_stays_at_its_sample(encode: Encode, name: str, codec: str, at: 
     assert int(np.abs(found[:, 0]).argmax()) == at
 
 
+def test_tags_in_another_encoding_do_not_matter(encode: Encode, music: Signal) -> None:
+    path = encode(music, "old.m4a", codec="aac", tags={"title": "Cafe Zzzz"})
+    whole = path.read_bytes()
+    assert whole.count(b"Zzzz") == 1
+    path.write_bytes(whole.replace(b"Zzzz", "né é".encode("latin-1")))
+    form, _ = decode(path)
+    assert form.codec == "aac"
+
+
 def test_raw_aac_says_nothing_of_its_delay_and_keeps_it(encode: Encode, music: Signal) -> None:
     """ADTS has no place for it; encoders lead in with 1024 to 2112 samples. FFmpeg's: 1024."""
     samples = music[: 44_100 * 2]

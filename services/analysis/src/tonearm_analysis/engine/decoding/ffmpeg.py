@@ -152,7 +152,8 @@ def open_ffmpeg(path: Path) -> Source:
     """Return an open source. Raises AudioError when there is no audio that FFmpeg decodes."""
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        container = av.open(f"file:{path.absolute()}", options=options)
+        # Tags are often in no UTF-8, and none that is read here needs it.
+        container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as problem:
         raise AudioError("not_audio", "The file is in no audio format that is known.") from problem
     try:
