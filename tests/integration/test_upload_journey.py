@@ -83,8 +83,18 @@ async def test_a_recording_is_heard_by_push_and_read_back_and_traced(
     stored = await anna.analysis(audio["id"])
     assert stored["status"] == "completed"
     assert stored["result"]["result_id"] == completed["data"]["result_id"]
+    await assert_other_tempi_can_be_preferred(anna, stored)
 
     await assert_one_trace(stack, trace_id)
+
+
+async def assert_other_tempi_can_be_preferred(anna: Visitor, stored: dict[str, Any]) -> None:
+    found = stored["result"]["rhythm"]["tempo_bpm"]
+    path = f"/v1/audio/{stored['audio_id']}/analysis"
+    answer = await anna.get(f"{path}?tempo_min_bpm={1.9 * found}&tempo_max_bpm={2.1 * found}")
+    rhythm = answer.json()["result"]["rhythm"]
+    assert rhythm["tempo_bpm"] == pytest.approx(2 * found, rel=0.01)
+    assert len(rhythm["beats_s"]) == 2 * len(stored["result"]["rhythm"]["beats_s"]) - 1
 
 
 def assert_is_cloud_event(event: dict[str, Any], *, subject: str) -> None:

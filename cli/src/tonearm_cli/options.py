@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tonearm_cli.api import Api
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
+TEMPO_BPM_MIN, TEMPO_BPM_MAX = 20, 400
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON, one document a line, and nothing else.")
@@ -35,6 +36,39 @@ Token = Annotated[
     str | None,
     typer.Option(
         "--token", envvar="TONEARM_TOKEN", help="Access token to use instead of the log-in."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Tempi:
+    """From `low` to `high`, in BPM."""
+
+    low: float
+    high: float
+
+
+def _tempi(text: str) -> Tempi:
+    low, _, high = text.partition("-")
+    try:
+        found = Tempi(float(low), float(high))
+    except ValueError:
+        found = Tempi(0.0, 0.0)
+    if not TEMPO_BPM_MIN <= found.low < found.high <= TEMPO_BPM_MAX:
+        raise typer.BadParameter(
+            f"{text!r} is no range of tempi: two numbers that rise within "
+            f"{TEMPO_BPM_MIN}-{TEMPO_BPM_MAX}, such as 80-160."
+        )
+    return found
+
+
+TempoRange = Annotated[
+    Tempi | None,
+    typer.Option(
+        "--tempo-range",
+        parser=_tempi,
+        metavar="LOW-HIGH",
+        help="Tempi that you prefer, in BPM, such as 80-160: those inside are ranked first.",
     ),
 ]
 
@@ -69,4 +103,13 @@ class Remote:
             await work(api)
 
 
-__all__ = ["DEFAULT_SERVER", "ConfigDir", "Json", "Output", "Remote", "Server", "Token"]
+__all__ = [
+    "DEFAULT_SERVER",
+    "ConfigDir",
+    "Json",
+    "Output",
+    "Remote",
+    "Server",
+    "TempoRange",
+    "Token",
+]

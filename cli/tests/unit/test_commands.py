@@ -42,6 +42,8 @@ def tonearm(
         ("upload",),
         ("nonsense",),
         ("analyze", "--profile", "odd", "x.wav"),
+        ("analyze", "--tempo-range", "160-80", "x.wav"),
+        ("show", "an-id", "--tempo-range", "fast"),
         ("list", "--limit", "0"),
         ("whoami", "--server", "ftp://x"),
         ("login", "--email", "a@b"),
@@ -177,6 +179,12 @@ def test_analyze_with_json_says_one_document_per_file(tmp_path: Path) -> None:
     assert not_audio["error"]["code"] == "not_audio"
     assert missing["error"]["code"] == "unreadable"
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_preferred_tempo_range_is_part_of_the_result(tmp_path: Path) -> None:
+    path = sound(tmp_path / "good.wav")
+    done = tonearm("analyze", str(path), "--tempo-range", "80-160", "--json", config=tmp_path)
+    assert json.loads(done.stdout)["result"]["parameters"]["tempo_range_bpm"] == [80.0, 160.0]
 
 
 def test_analyze_for_people(tmp_path: Path) -> None:

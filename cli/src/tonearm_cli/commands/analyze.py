@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tonearm_cli.options import Json, Output
+from tonearm_cli.options import Json, Output, TempoRange
 
 if TYPE_CHECKING:
     from tonearm_analysis.engine import Parameters
@@ -24,13 +24,19 @@ Profile = Annotated[
 ]
 
 
-def analyze(files: Files, profile: Profile = "full", as_json: Json = False) -> None:
+def analyze(
+    files: Files,
+    profile: Profile = "full",
+    tempo_range: TempoRange = None,
+    as_json: Json = False,
+) -> None:
     """Analyse files offline: tempo, beats, key, chords, loudness, spectrum."""
     from tonearm_analysis.engine import Parameters
     from tonearm_cli.errors import EXIT_FAILURE
 
     output = Output(as_json=as_json)
-    parameters = Parameters(profile=profile)
+    preferred = (tempo_range.low, tempo_range.high) if tempo_range else None
+    parameters = Parameters(profile=profile, tempo_range_bpm=preferred)
     n_failed = sum(not _analyze_one(path, parameters, output) for path in files)
     if n_failed:
         raise typer.Exit(EXIT_FAILURE)

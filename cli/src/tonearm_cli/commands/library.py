@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tonearm_cli.options import DEFAULT_SERVER, ConfigDir, Json, Output, Remote, Server, Token
+from tonearm_cli.options import (
+    DEFAULT_SERVER,
+    ConfigDir,
+    Json,
+    Output,
+    Remote,
+    Server,
+    TempoRange,
+    Token,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -167,6 +176,7 @@ def list_(
 
 def show(
     audio_id: AudioId,
+    tempo_range: TempoRange = None,
     server: Server = DEFAULT_SERVER,
     config_dir: ConfigDir = None,
     token: Token = None,
@@ -174,12 +184,15 @@ def show(
 ) -> None:
     """Show a recording and the result of its analysis."""
     output = Output(as_json=as_json)
+    preferred = (
+        {"tempo_min_bpm": tempo_range.low, "tempo_max_bpm": tempo_range.high} if tempo_range else {}
+    )
 
     async def work(api: Api) -> None:
         audio = await api.call("GET", f"/v1/audio/{audio_id}")
         analysis = None
         if audio["status"] == "completed":
-            analysis = await api.call("GET", audio["links"]["analysis"])
+            analysis = await api.call("GET", audio["links"]["analysis"], params=preferred)
         output.result({"audio": audio, "analysis": analysis}, _card(audio, analysis, output))
 
     Remote(server=server, config_dir=config_dir, token=token).run(work)

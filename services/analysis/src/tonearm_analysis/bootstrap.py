@@ -15,6 +15,7 @@ from obstore.store import from_url
 
 from tonearm_analysis.adapters.object_store import StoredRecordings
 from tonearm_analysis.adapters.postgres import PostgresStore
+from tonearm_analysis.adapters.tempo_ranking import rank_tempi
 from tonearm_analysis.adapters.worker_pool import PoolSettings, WorkerPool
 from tonearm_analysis.entrypoints import consumers, http
 from tonearm_analysis.settings import AnalysisSettings
@@ -103,7 +104,9 @@ async def assemble(settings: AnalysisSettings) -> AsyncIterator[Service]:
                 title="Tonearm analysis",
                 version="1",
                 readiness=[Check("postgres", db.ping)],
-                routers=[http.routes(get=partial(get_analysis, begin=store.begin))],
+                routers=[
+                    http.routes(get=partial(get_analysis, begin=store.begin, rank=rank_tempi))
+                ],
                 body_size_bytes_max=settings.http_body_size_bytes_max,
                 verifier=token_verifier(settings),
             ),

@@ -50,3 +50,10 @@ class NotAnalysable(AppError):
     def __init__(self, reason_code: str, detail: str) -> None:
         super().__init__(detail)
         self.reason_code = reason_code
+
+
+class TempoRangeEmpty(AppError):
+    """No tempo lies between tempo_min_bpm and tempo_max_bpm."""
+
+    code = "tempo_range_empty"
+    kind = Kind.INVALID

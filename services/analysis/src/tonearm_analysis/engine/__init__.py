@@ -11,9 +11,9 @@ numeric stack loads with the first analysis.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tonearm_analysis.engine.errors import (
     AUDIO_ERROR_CODES,
@@ -43,6 +43,7 @@ __all__ = [
     "analyze",
     "analyze_whole",
     "assemble",
+    "in_tempo_range",
     "result_id",
 ]
 
@@ -86,6 +87,21 @@ def assemble(parts: Iterable[StageResult], *, parameters: Parameters) -> Analysi
     from tonearm_analysis.engine.assembly import assemble as put_together
 
     return put_together(parts, parameters=parameters)
+
+
+def in_tempo_range(
+    rhythm: Mapping[str, Any], tempo_range_bpm: tuple[float, float]
+) -> dict[str, Any]:
+    """Return part `rhythm` of a finished result with the tempi inside the range ranked first.
+
+    tempo_range_bpm: (low, high) in 20-400. Nothing is heard again: beats and bars of the tempo
+    that is first now follow from those at hand, probabilities stay. Where the first one lies
+    inside already, or none does, the part is the same. Raises ParameterError for no such range.
+    """
+    from tonearm_analysis.engine.music import rhythm_in_range
+
+    Parameters(tempo_range_bpm=tempo_range_bpm)
+    return rhythm_in_range(rhythm, tempo_range_bpm)
 
 
 def result_id(pcm_sha256: str, parameters: Parameters) -> str:

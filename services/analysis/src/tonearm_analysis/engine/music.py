@@ -5,12 +5,14 @@ What is heard begins with the first sound; its times are moved to the recording'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tonearm_analysis.engine.blocks import LOW_RATE_HZ, Floats
+from tonearm_analysis.engine.rounding import rounded
 
 if TYPE_CHECKING:
     from tonearm_analysis.engine.harmony import Chord, Excerpt, HarmonyEstimate
@@ -40,6 +42,19 @@ class Span:
 def rhythm_part(estimate: RhythmEstimate, span: Span) -> dict[str, Any]:
     """Return the part `rhythm` of the result."""
     return asdict(_rhythm_in(span, estimate))
+
+
+def rhythm_in_range(
+    rhythm: Mapping[str, Any], tempo_range_bpm: tuple[float, float]
+) -> dict[str, Any]:
+    """Return part `rhythm` of a stored result with its tempi ranked for another range."""
+    from pydantic import TypeAdapter
+
+    from tonearm_analysis.engine.rhythm import RhythmEstimate, ranked_for
+
+    estimate = TypeAdapter(RhythmEstimate).validate_python(rhythm)
+    ranked: dict[str, Any] = rounded(asdict(ranked_for(estimate, tempo_range_bpm)))
+    return ranked
 
 
 def harmony_part(estimate: HarmonyEstimate, span: Span) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
 
-from tonearm_analysis.domain.errors import AnalysisNotFound
+from tonearm_analysis.domain.errors import AnalysisNotFound, TempoRangeEmpty
 from tonearm_analysis.usecases.get_analysis import Analysis, GetAnalysis
 from tonearm_kit.http import problems
 from tonearm_kit.tokens import Caller, TokenExpired, TokenInvalid, TokenMissing
@@ -80,19 +80,50 @@ class AnalysisView(BaseModel):
         )
 
 
+TEMPO_BPM_MIN, TEMPO_BPM_MAX = 20.0, 400.0
+
+Tempo = Annotated[
+    float | None,
+    Query(
+        ge=TEMPO_BPM_MIN,
+        le=TEMPO_BPM_MAX,
+        description="The tempi from `tempo_min_bpm` to `tempo_max_bpm` are ranked first.",
+    ),
+]
+
+
 def routes(*, get: Callable[[GetAnalysis], Awaitable[Analysis]]) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1/audio", tags=["analysis"])
 
     @router.get(
         "/{audio_id}/analysis",
-        responses=problems(AnalysisNotFound, TokenMissing, TokenInvalid, TokenExpired),
+        responses=problems(
+            AnalysisNotFound, TempoRangeEmpty, TokenMissing, TokenInvalid, TokenExpired
+        ),
     )
     async def get_analysis(
-        audio_id: Annotated[str, Path(max_length=64)], caller: Caller
+        audio_id: Annotated[str, Path(max_length=64)],
+        caller: Caller,
+        tempo_min_bpm: Tempo = None,
+        tempo_max_bpm: Tempo = None,
     ) -> AnalysisView:
-        """Return the newest analysis of a recording, or its stages so far."""
-        query = GetAnalysis(audio_id=audio_id, account_id=caller.account_id)
+        """Return the newest analysis of a recording, or its stages so far.
+
+        A preferred tempo range ranks the finished result's readings anew; nothing is analysed
+        again, and `result_id` stays that of the stored result.
+        """
+        query = GetAnalysis(
+            audio_id=audio_id,
+            account_id=caller.account_id,
+            tempo_range_bpm=_range(tempo_min_bpm, tempo_max_bpm),
+        )
         return AnalysisView.of(await get(query))
 
     return router
+
+
+def _range(low: float | None, high: float | None) -> tuple[float, float] | None:
+    if low is None and high is None:
+        return None
+    return (TEMPO_BPM_MIN if low is None else low, TEMPO_BPM_MAX if high is None else high)

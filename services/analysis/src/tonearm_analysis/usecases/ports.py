@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,3 +115,9 @@ class Analyzer(Protocol):
         Raises NotAnalysable, TimedOut, WorkerDied.
         """
         ...
+
+
+RankTempi: TypeAlias = Callable[
+    [Mapping[str, JsonValue], tuple[float, float]], Awaitable[Mapping[str, JsonValue]]
+]
+"""Return a stored result whose tempi inside the range, (low, high) BPM, come first."""

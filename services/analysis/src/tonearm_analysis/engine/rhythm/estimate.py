@@ -66,8 +66,9 @@ def section_estimate(
     values = readings.measures(section, found)
     chance = readings.probabilities(values)
     wanted = _preferred(chance, found, tempo_range_bpm)
-    compound, index = (int(k) for k in np.unravel_index(int(wanted.argmax()), wanted.shape))
-    beat_chance = pulse_probability(heard, found[index], values[index])
+    compound, index = _best(wanted)
+    likeliest = _best(chance)[1]  # whether there is a beat is no matter of taste
+    beat_chance = pulse_probability(heard, found[likeliest], values[likeliest])
     if beat_chance < float(_confidence_numbers()["pulse"]["none_below"]):
         return None
     kind = placing.KINDS[compound]
@@ -80,6 +81,12 @@ def section_estimate(
         float(chance[compound].sum() / chance.sum()) * placed.chance,
     )
     return _described(heard, found, chance, wanted, chosen, beat_chance, values[index])
+
+
+def _best(chance: Doubles) -> tuple[int, int]:
+    """Kind of beat and index of the likeliest reading."""
+    compound, index = np.unravel_index(int(chance.argmax()), chance.shape)
+    return int(compound), int(index)
 
 
 def _preferred(chance: Doubles, found: list[readings.Grid], wanted: Range | None) -> Doubles:
@@ -145,7 +152,7 @@ def _described(
         beats_s=tuple(round(float(t), 4) for t in times),
         beat_positions=tuple(int(n) for n in numbers),
         downbeats_s=tuple(round(float(t), 4) for t in times[numbers == 1]),
-        beat_confidence=round(_expected_f(candidates[0].probability, beat_chance), 4),
+        beat_confidence=round(expected_f(candidates[0].probability, beat_chance), 4),
         meter=chosen.meter,
         meter_confidence=round(chosen.meter_confidence, 4),
         evidence={name: round(float(value), 4) for name, value in values.items()}
@@ -153,7 +160,7 @@ def _described(
     )
 
 
-def _expected_f(tempo_chance: float, beat_chance: float) -> float:
+def expected_f(tempo_chance: float, beat_chance: float) -> float:
     """Mean F-measure of beats at the right tempo and at a wrong one, weighed by their chances.
 
     tempo_chance: that there is a beat, and at this tempo.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
-from tonearm_analysis.engine.rhythm.estimate import relation
+from tonearm_analysis.engine.rhythm.estimate import expected_f, relation
 from tonearm_analysis.engine.rhythm.model import RhythmEstimate, TempoCandidate
 
 Doubles = npt.NDArray[np.float64]
@@ -21,18 +21,22 @@ Doubles = npt.NDArray[np.float64]
 def ranked_for(estimate: RhythmEstimate, tempo_range_bpm: tuple[float, float]) -> RhythmEstimate:
     """The estimate with the most probable reading inside the range first.
 
-    Where no reading lies inside, or the first one already does, it comes back unchanged.  Beats
+    Half and double the first tempo are readings too, of probability 0 where too unlikely to have
+    been kept.  Where none lies inside, or the first one already does, it comes back unchanged.  Beats
     of a faster reading are laid evenly between those at hand; of a slower one, every second or
     third is kept, starting at a downbeat.  Beats of other ratios are laid along the same time.
     """
     low, high = tempo_range_bpm
-    inside = [c for c in estimate.candidates if low <= c.bpm <= high]
-    first = estimate.candidates[0] if estimate.candidates else None
-    if first is None or not inside or first in inside:
+    if not estimate.candidates:
+        return estimate
+    first = estimate.candidates[0]
+    inside = [c for c in _readings(estimate) if low <= c.bpm <= high]
+    if not inside or first in inside:
         return estimate
     wanted = max(inside, key=lambda c: c.probability)
     ratio = wanted.bpm / first.bpm
     times, positions = _laid(estimate, ratio)
+    beat_chance = estimate.evidence.get("pulse_probability", 1.0)
     others = [c for c in estimate.candidates if c is not wanted]
     candidates = tuple(
         TempoCandidate(c.bpm, c.probability, relation(c.bpm / wanted.bpm))
@@ -48,9 +52,19 @@ def ranked_for(estimate: RhythmEstimate, tempo_range_bpm: tuple[float, float]) -
         downbeats_s=tuple(
             round(float(t), 4) for t, k in zip(times, positions, strict=True) if k == 1
         ),
+        beat_confidence=round(expected_f(wanted.probability, beat_chance), 4),
         tempo_curve=tempo_curve(times),
         stability=stability(times),
     )
+
+
+def _readings(estimate: RhythmEstimate) -> list[TempoCandidate]:
+    first, found = estimate.candidates[0], list(estimate.candidates)
+    for ratio in (0.5, 2.0):
+        name = relation(ratio)
+        if all(c.relation != name for c in found):
+            found.append(TempoCandidate(round(ratio * first.bpm, 2), 0.0, name))
+    return found
 
 
 def _laid(estimate: RhythmEstimate, ratio: float) -> tuple[Doubles, npt.NDArray[np.int64]]:

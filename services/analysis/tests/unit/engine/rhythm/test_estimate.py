@@ -43,6 +43,11 @@ def test_a_preferred_range_picks_another_reading_of_the_same_hearing(four: Float
     double = next(c for c in slow.candidates if c.relation == "double")
     assert double.bpm == pytest.approx(120.0, rel=0.02)
     assert double.probability > slow.confidence
+    found = rhythm.estimate_heard(heard, harmonic)
+    assert {c.bpm: c.probability for c in slow.candidates} == {
+        c.bpm: c.probability for c in found.candidates
+    }
+    assert rhythm.ranked_for(found, (50.0, 70.0)).candidates == slow.candidates
 
 
 def test_leading_silence_moves_the_beats(four: Floats) -> None:

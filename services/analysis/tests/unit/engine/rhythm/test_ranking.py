@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,16 @@ def test_a_range_that_holds_the_first_reading_or_none_changes_nothing(
     wanted: tuple[float, float],
 ) -> None:
     assert ranked_for(ESTIMATE, wanted) is ESTIMATE
+
+
+@pytest.mark.parametrize(("wanted", "bpm"), [((50.0, 70.0), 60.0), ((200.0, 300.0), 240.0)])
+def test_half_and_double_can_be_had_of_a_tempo_without_rivals(
+    wanted: tuple[float, float], bpm: float
+) -> None:
+    sure = replace(ESTIMATE, candidates=(TempoCandidate(120.0, 1.0, "same"),))
+    found = ranked_for(sure, wanted)
+    assert [(c.bpm, c.probability) for c in found.candidates] == [(bpm, 0.0), (120.0, 1.0)]
+    assert found.tempo_bpm == bpm
 
 
 def test_no_beat_stays_no_beat() -> None:
