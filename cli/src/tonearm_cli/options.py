@@ -24,6 +24,10 @@ Json = Annotated[
 Server = Annotated[
     str, typer.Option("--server", envvar="TONEARM_SERVER", help="Address of the gateway.")
 ]
+Evidence = Annotated[
+    bool,
+    typer.Option("--evidence", help="Also show the rivals and the numbers behind tempo and key."),
+]
 ConfigDir = Annotated[
     Path | None,
     typer.Option(

@@ -12,6 +12,7 @@ import pytest
 
 from tonearm_cli import render
 from tonearm_cli.board import Board
+from tonearm_cli.evidence import evidence
 from tonearm_cli.output import Output
 
 NOBODY = "http://127.0.0.1:1"
@@ -192,6 +193,16 @@ def test_analyze_for_people(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Loudness" in done.stdout
     assert "✓ properties" in done.stderr
+
+
+def test_evidence_shows_rivals_and_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    tempi = [{"bpm": 120.0, "probability": 0.7, "relation": "same"}]
+    rhythm = {"candidates": tempi, "evidence": {"onset_comb": 0.25}}
+    Output(as_json=False).out.print(evidence({"rhythm": rhythm, "harmony": None}))
+    shown = capsys.readouterr().out
+    assert "120.0 BPM" in shown
+    assert "onset_comb 0.25" in shown
+    assert "Key" not in shown
 
 
 def test_a_card_takes_what_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:

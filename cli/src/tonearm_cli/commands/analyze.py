@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tonearm_cli.options import Json, Output, TempoRange
+from tonearm_cli.options import Evidence, Json, Output, TempoRange
 
 if TYPE_CHECKING:
     from tonearm_analysis.engine import Parameters
@@ -28,22 +28,30 @@ def analyze(
     files: Files,
     profile: Profile = "full",
     tempo_range: TempoRange = None,
+    show_evidence: Evidence = False,
     as_json: Json = False,
 ) -> None:
     """Analyse files offline: tempo, beats, key, chords, loudness, spectrum."""
     from tonearm_analysis.engine import Parameters
     from tonearm_cli.errors import EXIT_FAILURE
+    from tonearm_cli.evidence import evidence
 
     output = Output(as_json=as_json)
     preferred = (tempo_range.low, tempo_range.high) if tempo_range else None
     parameters = Parameters(profile=profile, tempo_range_bpm=preferred)
-    n_failed = sum(not _analyze_one(path, parameters, output) for path in files)
+    n_failed = 0
+    for path in files:
+        result = _analyze_one(path, parameters, output)
+        if result is None:
+            n_failed += 1
+        elif show_evidence and not as_json:
+            output.out.print(evidence(result.model_dump(mode="json")))
     if n_failed:
         raise typer.Exit(EXIT_FAILURE)
 
 
-def _analyze_one(path: Path, parameters: Parameters, output: Output) -> bool:
-    """Analyse one file and say what came of it; returns whether it worked."""
+def _analyze_one(path: Path, parameters: Parameters, output: Output) -> AnalysisResult | None:
+    """Analyse one file and say what came of it; returns the result, None where it failed."""
     from tonearm_analysis.engine import AudioError
     from tonearm_cli import recordings
     from tonearm_cli.errors import CliError
@@ -60,12 +68,12 @@ def _analyze_one(path: Path, parameters: Parameters, output: Output) -> bool:
     else:
         took_s = time.perf_counter() - started_s
         _show(result, path, took_s, output)
-        return True
+        return result
     if output.as_json:
         refusal: dict[str, Any] = {"code": problem.code, "message": problem.message}
         output.result({"file": str(path), "error": refusal, "result": None})
     output.error(problem)
-    return False
+    return None
 
 
 def _run(path: Path, parameters: Parameters, output: Output) -> AnalysisResult:

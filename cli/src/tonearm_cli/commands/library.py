@@ -12,6 +12,7 @@ import typer
 from tonearm_cli.options import (
     DEFAULT_SERVER,
     ConfigDir,
+    Evidence,
     Json,
     Output,
     Remote,
@@ -177,6 +178,7 @@ def list_(
 def show(
     audio_id: AudioId,
     tempo_range: TempoRange = None,
+    show_evidence: Evidence = False,
     server: Server = DEFAULT_SERVER,
     config_dir: ConfigDir = None,
     token: Token = None,
@@ -194,6 +196,10 @@ def show(
         if audio["status"] == "completed":
             analysis = await api.call("GET", audio["links"]["analysis"], params=preferred)
         output.result({"audio": audio, "analysis": analysis}, _card(audio, analysis, output))
+        if show_evidence and analysis and not as_json:
+            from tonearm_cli.evidence import evidence
+
+            output.out.print(evidence(analysis["result"]))
 
     Remote(server=server, config_dir=config_dir, token=token).run(work)
 
