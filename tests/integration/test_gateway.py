@@ -213,8 +213,11 @@ def test_a_body_over_the_limit_is_refused_by_its_length(stack: Stack, client_add
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_all_that_a_service_offers_is_let_through_to_it(stack: Stack, service: str) -> None:
+def test_all_that_a_service_offers_is_let_through_to_it(
+    stack: Stack, api: httpx.Client, service: str
+) -> None:
     document = httpx.get(f"{stack.service_url(service)}/openapi.json").json()
+    assert api.get(f"/openapi/{service}.json").json() == document
     offered = [
         (method.upper(), re.sub(r"\{[^}]*\}", "x", path))
         for path, item in document["paths"].items()
