@@ -74,6 +74,7 @@ def test_only_named_routes_pass_without_a_token(config: dict[str, Any]) -> None:
         "auth",
         "flags",
         "well_known",
+        "openapi",
         "analysis",  # OPTIONS alone
         "upload_options",
         "websocket",
