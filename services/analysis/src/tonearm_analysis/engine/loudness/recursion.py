@@ -12,6 +12,8 @@ A state is a row of real numbers: the modes' real parts, then their imaginary pa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from operator import mul
 
@@ -41,25 +43,7 @@ class BlockFilter:
         poles: one of each conjugate pair.
         """
         self._states: Doubles = np.zeros((channels, 2 * len(poles)))
-        residues = _residues(numerator, poles)
-        ages = np.arange(BLOCK)
-        modes = poles[:, None] ** ages
-        response = 2 * (residues[:, None] * modes).real.sum(axis=0)
-        impulse = np.concatenate([[numerator[0]], response[:-1]])
-        reach = ages[None, :] - ages[:, None]
-        self._direct: Floats = np.where(reach >= 0, impulse[np.abs(reach)], 0.0).astype(np.float32)
-        fading = 2 * residues[:, None] * modes
-        self._fading: Floats = np.concatenate([fading.real, -fading.imag]).astype(np.float32)
-        gathering = modes[:, ::-1].T
-        self._gathering: Floats = np.concatenate([gathering.real, gathering.imag], axis=1).astype(
-            np.float32
-        )
-        spans = accumulate((BLOCK, *_GROUPS[:-1]), mul)
-        kinds = (np.float32, np.float64, np.float64)
-        self._levels = [
-            _Level(poles**span, length, kind)
-            for span, length, kind in zip(spans, _GROUPS, kinds, strict=True)
-        ]
+        self._matrices = _matrices(tuple(numerator.tolist()), tuple(poles.tolist()))
         self._heard: Floats = np.empty((0, BLOCK), dtype=np.float32)
         self._faded: Floats = self._heard
 
@@ -92,10 +76,10 @@ class BlockFilter:
         if len(self._heard) != len(blocks):
             # Kept from chunk to chunk: fresh memory of this size costs as much as the products.
             self._heard, self._faded = np.empty_like(blocks), np.empty_like(blocks)
-        gathered = (blocks @ self._gathering).reshape(channels, length // BLOCK, -1)
+        gathered = (blocks @ self._matrices.gathering).reshape(channels, length // BLOCK, -1)
         states = self._chained(gathered).reshape(len(blocks), -1)
-        np.matmul(blocks, self._direct, out=self._heard)
-        self._heard += np.matmul(states, self._fading, out=self._faded)
+        np.matmul(blocks, self._matrices.direct, out=self._heard)
+        self._heard += np.matmul(states, self._matrices.fading, out=self._faded)
         return self._heard.reshape(channels, length)
 
     def _chained(self, gathered: Floats) -> Floats:
@@ -108,7 +92,7 @@ class BlockFilter:
         if whole > count:
             silence = np.zeros((channels, whole - count, width), dtype=np.float32)
             gathered = np.concatenate([gathered, silence], axis=1)
-        low, mid, high = self._levels
+        low, mid, high = self._matrices.levels
         in_low, ends = low.within(gathered)
         in_mid, ends = mid.within(ends)
         begun = self._states[:channels, None]
@@ -122,16 +106,16 @@ class _Level:
     """A chain s[k + 1] = f s[k] + g[k] of states, in groups of so many."""
 
     def __init__(self, factor: Complexes, length: int, kind: type) -> None:
-        powers = [_as_matrix(factor**age) for age in range(length + 1)]
-        zero = np.zeros_like(powers[0])
-        chain = [
-            [powers[end - start] if end >= start else zero for end in range(length + 1)]
-            for start in range(length + 1)
-        ]
+        powers = np.stack([_as_matrix(factor**age) for age in range(length + 1)])
+        width = powers.shape[1]
+        ages = np.arange(length + 1)
+        reach = ages[None, :] - ages[:, None]
+        chain = np.where((reach >= 0)[:, :, None, None], powers[np.abs(reach)], 0.0)
+        size = (length + 1) * width
         self._length = length
-        self._chain: Reals = np.block(chain).astype(kind)
-        self._within: Reals = np.ascontiguousarray(self._chain[: -len(zero), : -len(zero)])
-        self._spread: Reals = np.concatenate(powers[:-1], axis=1).astype(kind)
+        self._chain: Reals = chain.transpose(0, 2, 1, 3).reshape(size, size).astype(kind)
+        self._within: Reals = np.ascontiguousarray(self._chain[:-width, :-width])
+        self._spread: Reals = np.concatenate(list(powers[:-1]), axis=1).astype(kind)
 
     def within(self, inputs: Reals) -> tuple[Reals, Doubles]:
         """Return the states behind each input, as if each group began at rest, and the last ones.
@@ -161,6 +145,45 @@ class _Level:
         befores: Reals = (groups @ self._spread).reshape(states.shape)
         befores[:, :, 1:] += states[:, :, :-1]
         return befores.reshape(channels, -1, width)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrices:
+    """What the products multiply by."""
+
+    direct: Floats
+    """From a block's samples to what it would answer at rest, shape (BLOCK, BLOCK)."""
+    gathering: Floats
+    """From a block's samples to what they add to the state at its end, shape (BLOCK, width)."""
+    fading: Floats
+    """From the state at a block's start to what is left of it there, shape (width, BLOCK)."""
+    levels: tuple[_Level, ...]
+
+
+@lru_cache(maxsize=8)
+def _matrices(numerator: tuple[float, ...], upper_poles: tuple[complex, ...]) -> _Matrices:
+    """Return a filter's matrices; made once, since that takes as long as two seconds of sound do."""
+    poles = np.array(upper_poles)
+    residues = _residues(np.array(numerator), poles)
+    ages = np.arange(BLOCK)
+    modes = poles[:, None] ** ages
+    response = 2 * (residues[:, None] * modes).real.sum(axis=0)
+    impulse = np.concatenate([[numerator[0]], response[:-1]])
+    reach = ages[None, :] - ages[:, None]
+    direct = np.where(reach >= 0, impulse[np.abs(reach)], 0.0)
+    fading = 2 * residues[:, None] * modes
+    gathering = modes[:, ::-1].T
+    spans = accumulate((BLOCK, *_GROUPS[:-1]), mul)
+    kinds = (np.float32, np.float64, np.float64)
+    return _Matrices(
+        direct=direct.astype(np.float32),
+        gathering=np.concatenate([gathering.real, gathering.imag], axis=1).astype(np.float32),
+        fading=np.concatenate([fading.real, -fading.imag]).astype(np.float32),
+        levels=tuple(
+            _Level(poles**span, length, kind)
+            for span, length, kind in zip(spans, _GROUPS, kinds, strict=True)
+        ),
+    )
 
 
 def _as_matrix(factors: Complexes) -> Doubles:
