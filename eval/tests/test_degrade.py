@@ -15,7 +15,7 @@ from tonearm_eval.degrade.take import RATE_HZ, Take
 from tonearm_eval.generator.__main__ import generate
 from tonearm_eval.generator.clip import Job
 from tonearm_eval.generator.material import DEV
-from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.material_held_out import TEST
 
 SECONDS = 16
 

@@ -18,7 +18,7 @@ from tonearm_eval.generator.compose import compose
 from tonearm_eval.generator.jobs import MODES, composed_jobs, plan
 from tonearm_eval.generator.loops import LENGTHS, as_loop, drawn
 from tonearm_eval.generator.material import DEV, STYLES
-from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.material_held_out import TEST
 from tonearm_eval.generator.piece import TempoMap
 from tonearm_eval.generator.varied import varied_jobs
 

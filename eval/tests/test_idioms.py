@@ -13,7 +13,7 @@ from tonearm_eval.generator.clip import Job, material_of
 from tonearm_eval.generator.idioms import IDIOM_STYLES, MINOR_SHARES, RIFFS, compose_idiom, way
 from tonearm_eval.generator.jobs import MODES, idiom_jobs
 from tonearm_eval.generator.loops import OF_THE_TEST_SPLIT, as_loop
-from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.material_held_out import TEST
 from tonearm_eval.generator.piece import Mode, Part
 from tonearm_eval.generator.sung import amplified, voice
 from tonearm_eval.generator.synth import SAMPLE_RATE_HZ

@@ -14,7 +14,7 @@ from tonearm_eval.generator.__main__ import generate, main
 from tonearm_eval.generator.clip import Job
 from tonearm_eval.generator.harmonise import harmonised
 from tonearm_eval.generator.material import DEV
-from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.material_held_out import TEST
 from tonearm_eval.generator.piece import BAR_QUARTERS, BEAT_QUARTERS, Meter, Note, Piece
 from tonearm_eval.generator.synth import SAMPLE_RATE_HZ, render
 from tonearm_eval.generator.tunes import Sounding, Source, Tune

@@ -17,7 +17,7 @@ from tonearm_eval.generator.compose import compose, pick
 from tonearm_eval.generator.idioms import IDIOM_STYLES, compose_idiom
 from tonearm_eval.generator.loops import with_new_loops
 from tonearm_eval.generator.material import DEV, STYLES, Material, Pattern
-from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.material_held_out import TEST
 from tonearm_eval.generator.piece import PITCH_NAMES, Mode, Piece
 from tonearm_eval.generator.synth import SAMPLE_RATE_HZ
 from tonearm_eval.generator.tunes import Tune

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from tonearm_eval.generator.material import Material, Progression
-from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.material_held_out import TEST
 from tonearm_eval.generator.piece import Mode
 
 Loop = tuple[tuple[int, str], ...]

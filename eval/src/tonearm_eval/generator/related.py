@@ -26,7 +26,7 @@ from scipy.fft import irfft, rfft
 from tonearm_eval.generator import soundfont
 from tonearm_eval.generator.arrange import ENSEMBLES, LEADS
 from tonearm_eval.generator.material import DEV, Material
-from tonearm_eval.generator.material_test import TEST
+from tonearm_eval.generator.material_held_out import TEST
 
 # Soundfonts that share samples with one of the test split.
 RELATED_TO_TEST: Final = ("timgm6mb",)
