@@ -3,20 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tonearm_notify.domain import codes
-from tonearm_notify.domain.protocol import Close, Effect, Leave, Session, State
+from tonearm_notify.domain.protocol import Ask, Close, Effect, Leave, Session, State
 from tonearm_notify.domain.replies import SAID, Said
 from tonearm_notify.entrypoints.framings import Framing
+from tonearm_notify.usecases.hub import Hub
 from tonearm_notify.usecases.ports import Identity
 
-if TYPE_CHECKING:
-    from tonearm_notify.entrypoints.websocket import WebSocketServer
-
 _HELD_MAX = 1000
+
+
+class Door(Protocol):
+    """What a connection needs of the server that accepted it."""
+
+    @property
+    def hub(self) -> Hub:
+        """Where channels are followed."""
+        ...
+
+    @property
+    def queue_bytes_max(self) -> int:
+        """What may wait for a slow reader."""
+        ...
+
+    def now_s(self) -> float:
+        """Return the time that deadlines are counted in."""
+        ...
+
+    def opened(self, connection: Connection, transport: WSTransport) -> None:
+        """Take a new socket in."""
+        ...
+
+    def left(self, connection: Connection) -> None:
+        """Take a connection out of the hub; its socket may still be closing."""
+        ...
+
+    def gone(self, connection: Connection) -> None:
+        """Forget a socket."""
+        ...
+
+    def ask(self, connection: Connection, command: Ask) -> None:
+        """Answer a command that needs the outside."""
+        ...
+
+    def plan(self, connection: Connection) -> None:
+        """See to it that the connection's `tick` is called at its deadline."""
+        ...
+
+    def count_slow(self) -> None:
+        """Note a reader that was cut for being slow."""
+        ...
+
+    def abort_later(self, transport: WSTransport) -> None:
+        """Drop a closing socket that does not take its last bytes in time."""
+        ...
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call when a large reply has had its time."""
+        ...
 
 
 class Connection(WSListener):
@@ -29,10 +77,10 @@ class Connection(WSListener):
     """
 
     __slots__ = (
+        "_door",
         "_framing",
         "_held",
         "_queue_bytes_max",
-        "_server",
         "_transport",
         "bucket",
         "client_id",
@@ -44,10 +92,10 @@ class Connection(WSListener):
         "write",
     )
 
-    def __init__(self, server: WebSocketServer, session: Session, framing: Framing) -> None:
-        self._server = server
+    def __init__(self, door: Door, session: Session, framing: Framing) -> None:
+        self._door = door
         self._framing = framing
-        self._queue_bytes_max = server.queue_bytes_max
+        self._queue_bytes_max = door.queue_bytes_max
         self._transport: WSTransport | None = None
         self.session = session
         self.client_id = session.client_id
@@ -65,7 +113,7 @@ class Connection(WSListener):
         """Take over a socket after its handshake."""
         self._transport = transport
         self._choose_write()
-        self._server.opened(self, transport)
+        self._door.opened(self, transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame."""
@@ -76,14 +124,14 @@ class Connection(WSListener):
             except ValueError:
                 self.close(codes.BAD_PROTOCOL)
                 return
-            self.apply(self.session.receive(text, now_s=self._server.now_s()))
+            self.apply(self.session.receive(text, now_s=self._door.now_s()))
         elif kind == WSMsgType.PING:
-            if self.session.spend(now_s=self._server.now_s()):
+            if self.session.spend(now_s=self._door.now_s()):
                 transport.send_pong(frame.get_payload_as_bytes())
             else:
                 self.close(codes.TOO_MANY_REQUESTS)
         elif kind == WSMsgType.CLOSE:
-            self._server.left(self)
+            self._door.left(self)
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         elif kind != WSMsgType.PONG:
@@ -93,7 +141,7 @@ class Connection(WSListener):
     def on_ws_disconnected(self, _transport: WSTransport) -> None:
         """Forget a socket that is gone."""
         self.session.close(codes.CLOSED)
-        self._server.gone(self)
+        self._door.gone(self)
         self._transport = None
         self._choose_write()
 
@@ -105,7 +153,7 @@ class Connection(WSListener):
     def resume_writing(self) -> None:
         """Note that the reader has caught up."""
         self.is_slow = False
-        self._queue_bytes_max = self._server.queue_bytes_max
+        self._queue_bytes_max = self._door.queue_bytes_max
         self._choose_write()
 
     # What the protocol wants.
@@ -123,12 +171,12 @@ class Connection(WSListener):
             if isinstance(effect, Close):
                 self._cut(effect.why)
             elif isinstance(effect, Leave):
-                self._server.hub.leave(effect.channel, self)
+                self._door.hub.leave(effect.channel, self)
             else:
-                self._server.ask(self, effect)
+                self._door.ask(self, effect)
         if said:
             self._write(said)
-        self._server.plan(self)
+        self._door.plan(self)
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
@@ -144,13 +192,13 @@ class Connection(WSListener):
 
     def _let_wait(self, reply_bytes: int) -> None:
         """Raise the limit for one large reply; a second one meets the raised limit."""
-        usual = self._server.queue_bytes_max
+        usual = self._door.queue_bytes_max
         if reply_bytes > usual == self._queue_bytes_max:
             self._queue_bytes_max = usual + reply_bytes
-            self._server.later(self._wait_no_more)
+            self._door.later(self._wait_no_more)
 
     def _wait_no_more(self) -> None:
-        self._queue_bytes_max = self._server.queue_bytes_max
+        self._queue_bytes_max = self._door.queue_bytes_max
         if self.is_slow:
             self._check_queue()
 
@@ -160,17 +208,17 @@ class Connection(WSListener):
             return
         waiting = transport.underlying_transport.get_write_buffer_size()
         if waiting > self._queue_bytes_max:
-            self._server.count_slow()
+            self._door.count_slow()
             self.close(codes.SLOW)
 
     def _cut(self, why: codes.Disconnect) -> None:
-        self._server.left(self)
+        self._door.left(self)
         if self._transport is not None:
             # The stub knows the codes of RFC 6455 only; the protocol's own are whole numbers.
             self._transport.send_close(cast("WSCloseCode", why.code), why.reason.encode())
             # Closing now, with bytes of the client unread, would reset the connection, and the
             # code would be lost: the client closes, or time does.
-            self._server.abort_later(self._transport)
+            self._door.abort_later(self._transport)
 
     # What the hub says.
 
@@ -184,7 +232,7 @@ class Connection(WSListener):
             self.write = self._write_slowly
         else:
             self.write = self._transport.underlying_transport.write
-        self._server.hub.renew(self.session.subscriptions)
+        self._door.hub.renew(self.session.subscriptions)
 
     def _write_slowly(self, data: Any) -> None:
         if self._transport is not None:
