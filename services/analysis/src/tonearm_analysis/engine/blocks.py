@@ -97,18 +97,19 @@ class BlockMaker:
 
     def __init__(self, *, sample_rate_hz: int, channels: int) -> None:
         self._channels = channels
+        self._planar: Floats = np.empty((channels, 0), dtype=np.float32)
         self._low = LowRate(sample_rate_hz=sample_rate_hz)
         self.frames = 0
         self.non_finite_samples = 0
 
     def make(self, frames: Floats) -> Block:
         """Return the block of the next samples, shape (n, channels)."""
-        planar = np.ascontiguousarray(frames.T)
+        planar = self._split(frames)
         minima, maxima = _extremes(planar)
         # NaN fails both comparisons. Samples are looked at one by one in the rare file that needs it.
         if not (minima.min() >= -SAMPLE_MAX and maxima.max() <= SAMPLE_MAX):
             frames = self._clean(frames)
-            planar = np.ascontiguousarray(frames.T)
+            planar = self._split(frames)
             minima, maxima = _extremes(planar)
         mono = _mono(planar)
         low, lead = self._low.feed(mono)
@@ -123,6 +124,16 @@ class BlockMaker:
         frames = np.empty((0, self._channels), dtype=np.float32)
         planar = np.empty((self._channels, 0), dtype=np.float32)
         return Block(self.frames, frames, planar, none, low, lead, planar, planar, is_last=True)
+
+    def _split(self, frames: Floats) -> Floats:
+        """Return the channels one after the other; the next call overwrites them."""
+        if self._channels == 1:
+            return frames.T
+        if self._planar.shape[1] != len(frames):
+            # Kept from block to block: fresh memory of this size costs more than what is written.
+            self._planar = np.empty((self._channels, len(frames)), dtype=np.float32)
+        np.copyto(self._planar, frames.T)
+        return self._planar
 
     def _clean(self, frames: Floats) -> Floats:
         good = np.abs(frames) <= SAMPLE_MAX

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tonearm_analysis.engine import DEFAULT_LIMITS, AudioError, Limits
 from tonearm_analysis.engine.decoding import SourceFormat, blocks_of, open_source
+from tonearm_analysis.engine.decoding import source as source_module
 from tonearm_analysis.engine.decoding.ffmpeg import open_ffmpeg, without_padding
 
 Signal = NDArray[np.float64]
@@ -283,6 +284,18 @@ def test_limits_hold(wav: Path, limits: Limits, code: str) -> None:
     with pytest.raises(AudioError) as refused:
         decode(wav, limits=limits)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.ogg"])
+def test_samples_do_not_depend_on_how_they_are_read(
+    write: Write, music: Signal, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subtype = "PCM_16" if name.endswith("flac") else None
+    path = write(music[: 44_100 * 6 : 2, :1], name, rate_hz=22_050, subtype=subtype)
+    _, whole = decode(path)
+    monkeypatch.setattr(source_module, "BLOCK_SAMPLES", 3 * 1024)
+    _, pieces = decode(path)
+    assert np.array_equal(pieces, whole)
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.wav", "a.mp3"])

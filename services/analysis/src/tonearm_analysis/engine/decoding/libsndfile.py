@@ -41,6 +41,17 @@ _STATED_MORE = re.compile(r"^\s*(?:data|SSND|frames).*\(should be", re.MULTILINE
 _FRAMES_UNKNOWN = 1 << 62
 
 
+class _Onwards(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+    """A file that is read from its beginning to its end.
+
+    Of a file that it may seek in, SoundFile seeks after each read to where it is already. An MP3's
+    decoder then works on several frames once more, and of some the last bits come out otherwise.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _LibsndfileSource:
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -108,7 +119,7 @@ def open_libsndfile(path: Path) -> Source | None:
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        file = soundfile.SoundFile(descriptor, closefd=True)
+        file = _Onwards(descriptor, closefd=True)
     except soundfile.LibsndfileError:
         return None  # libsndfile has closed the descriptor
     if file.channels < 1 or file.samplerate < 1:
