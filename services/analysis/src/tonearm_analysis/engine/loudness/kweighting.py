@@ -95,17 +95,19 @@ class KWeightedEnergy:
 
     def _measure(self, planar: Floats, *, frames: int) -> None:
         """Add the energy of the first `frames` samples of whole blocks."""
-        edges = self._edges(frames)
         power = self._weighted_power(planar[self._heard])[:frames]
-        sums = np.zeros(len(edges) + 1)
-        starts = np.concatenate([[0], edges])
-        inside = starts < frames
-        sums[inside] = np.add.reduceat(power, starts[inside])
+        # Rates that are no multiple of a hundred share the odd samples out, without drift: step k
+        # ends at k * rate // STEPS_PER_S.
+        last = ((self._frames + frames + 1) * STEPS_PER_S - 1) // self._rate
+        ends = np.arange(self._steps, last + 1) * self._rate // STEPS_PER_S
+        starts = np.maximum(ends - self._frames, 0)
+        begun = len(starts) - (starts[-1] == frames)
+        sums = np.zeros(len(starts))
+        sums[:begun] = np.add.reduceat(power, starts[:begun])
         sums[0] += self._open_energy
-        lengths = np.diff(self._ends(np.arange(self._steps, self._steps + len(edges) + 1)))
-        self._kept.add(sums[:-1] / lengths)
+        self._kept.add(sums[:-1] / np.diff(ends))
         self._open_energy = float(sums[-1])
-        self._steps += len(edges)
+        self._steps = last
         self._frames += frames
 
     def _weighted_power(self, planar: Floats) -> Floats:
@@ -124,14 +126,6 @@ class KWeightedEnergy:
     def _is_twice_the_same(self, planar: Floats) -> bool:
         if len(planar) != 2 or not self._filter.states_are_equal():
             return False
-        return np.array_equal(planar[0], planar[1])
-
-    def _edges(self, frames: int) -> NDArray[np.int64]:
-        """Return where steps end within the next samples."""
-        last = (self._frames + frames) * STEPS_PER_S // self._rate + 1
-        ends = self._ends(np.arange(self._steps + 1, last + 1)) - self._frames
-        return ends[ends <= frames]
-
-    def _ends(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
-        # Rates that are no multiple of a hundred share the odd samples out, without drift.
-        return steps * self._rate // STEPS_PER_S
+        first, second = planar
+        # In stereo a few samples tell already.
+        return np.array_equal(first[:BLOCK], second[:BLOCK]) and np.array_equal(first, second)

@@ -121,6 +121,11 @@ class SilenceFinder:
 
     def feed(self, silent: NDArray[np.bool_]) -> None:
         """Add buckets, of which some are silent."""
+        if self._silent_from is None and not silent.any():
+            # Nearly every block of music.
+            self._heard(self._buckets, self._buckets + len(silent) - 1)
+            self._buckets += len(silent)
+            return
         turns = np.flatnonzero(np.diff(silent, prepend=self._silent_from is not None))
         for turn in (self._buckets + turns).tolist():
             if self._silent_from is None:
@@ -130,9 +135,7 @@ class SilenceFinder:
                 self._silent_from = None
         loud = np.flatnonzero(~silent)
         if len(loud):
-            if self._first_loud is None:
-                self._first_loud = self._buckets + int(loud[0])
-            self._last_loud = self._buckets + int(loud[-1])
+            self._heard(self._buckets + int(loud[0]), self._buckets + int(loud[-1]))
         self._buckets += len(silent)
 
     def sound_span_s(self, frames: int) -> tuple[float, float]:
@@ -156,6 +159,12 @@ class SilenceFinder:
             "lead_in_s": duration_s if whole else start_s,
             "lead_out_s": duration_s if whole else duration_s - end_s,
         }
+
+    def _heard(self, first: int, last: int) -> None:
+        """Note the first bucket with sound, and the last one so far."""
+        if self._first_loud is None:
+            self._first_loud = first
+        self._last_loud = last
 
     def _add(self, start: int, end_frame: int) -> None:
         """Add a run of silence from a bucket on, if it is long enough."""

@@ -12,6 +12,7 @@ A state is a row of real numbers: the modes' real parts, then their imaginary pa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -26,6 +27,7 @@ BLOCK = 32
 _GROUPS = (8, 16, 48)
 """Blocks in a group, groups in a group of those, and those in a chunk."""
 CHUNK_FRAMES_MAX = BLOCK * 8 * 16 * 48
+_BLOCKS_AT_ONCE = 192
 
 Complexes = NDArray[np.complex128]
 Doubles = NDArray[np.float64]
@@ -78,7 +80,9 @@ class BlockFilter:
             self._heard, self._faded = np.empty_like(blocks), np.empty_like(blocks)
         gathered = (blocks @ self._matrices.gathering).reshape(channels, length // BLOCK, -1)
         states = self._chained(gathered).reshape(len(blocks), -1)
-        np.matmul(blocks, self._matrices.direct, out=self._heard)
+        # Some blocks at a time: BLAS multiplies small matrices without rearranging them first.
+        some = (-1, math.gcd(len(blocks), _BLOCKS_AT_ONCE), BLOCK)
+        np.matmul(blocks.reshape(some), self._matrices.direct, out=self._heard.reshape(some))
         self._heard += np.matmul(states, self._matrices.fading, out=self._faded)
         return self._heard.reshape(channels, length)
 
@@ -112,21 +116,23 @@ class _Level:
         reach = ages[None, :] - ages[:, None]
         chain = np.where((reach >= 0)[:, :, None, None], powers[np.abs(reach)], 0.0)
         size = (length + 1) * width
-        self._length = length
         self._chain: Reals = chain.transpose(0, 2, 1, 3).reshape(size, size).astype(kind)
-        self._within: Reals = np.ascontiguousarray(self._chain[:-width, :-width])
+        before_first = np.zeros((size, width))
+        within = np.concatenate([before_first, self._chain[:, :-width]], axis=1)
+        self._within: Reals = within[:-width].astype(kind)
         self._spread: Reals = np.concatenate(list(powers[:-1]), axis=1).astype(kind)
 
     def within(self, inputs: Reals) -> tuple[Reals, Doubles]:
-        """Return the states behind each input, as if each group began at rest, and the last ones.
+        """Return the states before each input, as if each group began at rest, and behind the last.
 
-        inputs: shape (channels, n, width), n whole groups. Shapes (channels, n / length, length,
-        width) and (channels, n / length, width).
+        inputs: shape (channels, n, width), n whole groups. Shapes (groups of all channels,
+        length * width) and (channels, n / length, width).
         """
-        channels, count, width = inputs.shape
-        shape = (channels, count // self._length, self._length, width)
-        states = (inputs.reshape(-1, self._length * width) @ self._within).reshape(shape)
-        return states, states[:, :, -1].astype(np.float64)
+        channels, _, width = inputs.shape
+        size = len(self._within)
+        states = inputs.reshape(-1, size) @ self._within
+        ends = states[:, size:].reshape(channels, -1, width)
+        return states[:, :size], ends.astype(np.float64)
 
     def starts_of(self, inputs: Doubles) -> Doubles:
         """Return the state behind each input of one group of at most length + 1."""
@@ -140,10 +146,9 @@ class _Level:
 
         starts: of the groups, shape (channels, groups, width); states: what `within` gave.
         """
-        channels, _, _, width = states.shape
-        groups = starts.astype(self._spread.dtype).reshape(-1, width)
-        befores: Reals = (groups @ self._spread).reshape(states.shape)
-        befores[:, :, 1:] += states[:, :, :-1]
+        channels, _, width = starts.shape
+        befores: Reals = starts.reshape(-1, width).astype(self._spread.dtype) @ self._spread
+        befores += states
         return befores.reshape(channels, -1, width)
 
 

@@ -91,11 +91,15 @@ class TruePeak:
         # A window that ends in one bucket may begin in the one before.
         near = np.concatenate([self._top_before[:, None], tops], axis=1)
         near = np.maximum(near[:, 1:], near[:, :-1])
-        joined = np.concatenate([self._tail, planar], axis=1)
-        for index, samples in enumerate(joined):
+        # Windows that begin in the block before: in music their bound hardly ever exceeds the peak.
+        edges = np.concatenate([self._tail, planar[:, : TAPS - 1]], axis=1)
+        for index, samples in enumerate(planar):
+            if near[index, 0] * self._gain > self.peaks[index] and edges.shape[1] >= TAPS:
+                self._note_windows(index, _sliding(edges[index], TAPS))
             self._search(index, samples, near[index])
         self._top_before = tops[:, -2:].max(axis=1)
-        self._tail = joined[:, -(TAPS - 1) :].copy()
+        last = planar if planar.shape[1] >= TAPS else edges
+        self._tail = last[:, -(TAPS - 1) :].copy()
 
     def _search(self, index: int, samples: Floats, near: Floats) -> None:
         """Look between the samples wherever a bound exceeds the peak, loudest bucket first.
@@ -122,7 +126,7 @@ class TruePeak:
         """Return what no value between the samples of these buckets exceeds."""
         if not len(buckets) or len(samples) < _SPAN:
             return near[buckets] * np.float32(self._gain)
-        starts = buckets * BUCKET_FRAMES + self._tail.shape[1] - (TAPS - 1)
+        starts = buckets * BUCKET_FRAMES - (TAPS - 1)
         # Where the first bucket or the last one is cut short, its samples lie in a whole span.
         starts = np.minimum(np.maximum(starts, 0), len(samples) - _SPAN)
         spans = _sliding(samples, _SPAN)[starts]
@@ -134,7 +138,7 @@ class TruePeak:
 
     def _look_into(self, index: int, samples: Floats, buckets: NDArray[np.intp]) -> None:
         starts = buckets[:, None] * BUCKET_FRAMES + np.arange(0, BUCKET_FRAMES, _ROW)
-        starts += self._tail.shape[1] - (TAPS - 1)
+        starts -= TAPS - 1
         last = len(samples) - (_ROW + TAPS - 1)
         starts = np.minimum(np.maximum(starts, 0), last).ravel()
         self._note_rows(index, _sliding(samples, _ROW + TAPS - 1)[starts])
