@@ -11,6 +11,7 @@ is not written down on the way: the walk back works it out again for the few bea
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -94,95 +95,119 @@ def moves_among(lengths: Ints) -> Doubles:
     return np.where(allowed, log_weight[source, to], IMPOSSIBLE)
 
 
-def _beat_scores(
-    activations: npt.NDArray[np.floating], lengths: Ints, length_scores: Doubles
-) -> Floats:
-    """Score of a downbeat [0] and a plain beat [1] of each length from each start frame.
+def _side_by_side(moves: Sequence[Doubles]) -> Doubles:
+    """Moves among several choices of lengths, one behind the other; none leads to another choice."""
+    rows = max(len(table) for table in moves)
+    margins = [(rows - len(table)) // 2 for table in moves]
+    return np.concatenate(
+        [
+            np.pad(table, ((margin, margin), (0, 0)), constant_values=IMPOSSIBLE)
+            for table, margin in zip(moves, margins, strict=True)
+        ],
+        axis=1,
+    )
 
-    Start frames run from the longest length before the sound, shape (2, lengths, frames).
-    """
-    lead, n = int(lengths[-1]), len(activations)
-    beat = np.clip(activations[:, 0], PROBABILITY_FLOOR, 1).astype(np.float64)
-    down = np.clip(activations[:, 1], PROBABILITY_FLOOR, 1).astype(np.float64)
-    off = np.clip(1.0 - activations[:, 0] - activations[:, 1], PROBABILITY_FLOOR, 1)
 
-    def sums(log_likelihood: Doubles) -> Doubles:
-        total = np.cumsum(log_likelihood)
-        tail = np.full(lead + 1, total[-1])
-        return np.concatenate([np.zeros(lead + 1), total, tail])
+class Choice(NamedTuple):
+    """Beat lengths to allow, frames, increasing, and the nats for a beat of each."""
 
-    on_sums = [sums(np.log(down)), sums(np.log(beat))]
-    off_sums = sums(np.log(off.astype(np.float64) / (ON_BEAT_SHARE - 1)))
-    scores = np.empty((2, len(lengths), lead + n), np.float32)
-    for index, length in enumerate(lengths):
-        head = -(-int(length) // ON_BEAT_SHARE)
-        rest = off_sums[length : length + lead + n] - off_sums[head : head + lead + n]
-        rest += length_scores[index]
-        for kind, on in enumerate(on_sums):
-            scores[kind, index] = on[head : head + lead + n] - on[: lead + n] + rest
-    return scores
+    lengths: Ints
+    scores: Doubles
 
 
 def decode(
     activations: npt.NDArray[np.floating],
-    lengths: Ints,
-    length_scores: Doubles,
+    choices: Sequence[Choice],
     *,
     bars: Sequence[int] = (3, 4),
-) -> Path:
-    """The most likely beats.
+) -> list[Path]:
+    """The most likely beats of each choice of lengths, searched side by side.
 
     activations: (n, 2) probabilities of beat and downbeat, 50 a second, n > 0.
-    lengths: beat lengths to allow, frames, increasing.  length_scores: nats for a beat of each.
     bars: numbers of beats to the bar, tried side by side.
     """
-    search = _Search(lengths, States.of(bars), len(activations))
-    search.run(_beat_scores(activations, lengths, length_scores))
-    return search.best_path()
+    if not choices:
+        return []
+    search = _Search(choices, States.of(bars), len(activations))
+    search.run(activations)
+    ends = np.cumsum([len(choice.lengths) for choice in choices]).tolist()
+    return [search.best_path(*some) for some in pairwise([0, *ends])]
 
 
 class _Search:
-    """Values of the best path into every beat, by length, state and start frame.
+    """Values of the best path into every beat, by block of start frames, length, state and frame.
 
-    Frames here count from the longest length before the sound.  The values lie behind that many
-    frames more, and before as many, in which no beat starts: no look leaves the array.  Lengths
-    come first and frames last, so that one move of all states and frames of a block is one run
-    through memory.
+    Frames here count from the longest length before the sound.  Before them and behind lie as many
+    more, in which no beat starts: no look leaves the array.  A block is as long as the shortest
+    beat, and all that is said of one lies together: one move of all its beats is one run through
+    memory, and what ended in the next block lies one block further on.
     """
 
-    def __init__(self, lengths: Ints, states: States, n_frames: int) -> None:
-        self.lengths, self.states = lengths, states
-        self.cost = moves_among(lengths)
-        self.lead, self.n_starts = int(lengths[-1]), int(lengths[-1]) + n_frames
-        rows = self.lead + self.n_starts + self.lead + 1
-        shape = (len(lengths), len(states.position), rows)
+    def __init__(self, choices: Sequence[Choice], states: States, n_frames: int) -> None:
+        self.lengths = np.concatenate([choice.lengths for choice in choices])
+        self.length_scores = np.concatenate([choice.scores for choice in choices])
+        self.states = states
+        self.cost = _side_by_side([moves_among(choice.lengths) for choice in choices])
+        self.block, self.lead = int(self.lengths.min()), int(self.lengths.max())
+        self.n_starts = self.lead + n_frames
+        self.margin, self.n_blocks = -(-self.lead // self.block), -(-self.n_starts // self.block)
+        n_blocks = self.margin + self.n_blocks + self.margin + 1
+        shape = (n_blocks, len(self.lengths), len(states.position), self.block)
         self.values = np.full(shape, IMPOSSIBLE, np.float32)
+        self.pitch = self.values[0].size
+        self.ended = self._places(np.arange(self.block) - self.lengths[:, None, None])
 
-    def _ended(self, frames: Ints) -> Ints:
-        """Where in the flat values the beats lie that end at these frames, (lengths, states, n)."""
-        n_lengths, n_states, n_rows = self.values.shape
-        first_row = np.arange(n_lengths * n_states).reshape(n_lengths, n_states, 1) * n_rows
-        return np.asarray(first_row + self.lead + frames - self.lengths[:, None, None])
+    def _places(self, starts: Ints) -> Ints:
+        """Where in the flat values beats lie, (lengths, states, n), from (lengths, 1, n) starts."""
+        _, n_lengths, n_states, block = self.values.shape
+        row = np.arange(n_lengths * n_states).reshape(n_lengths, n_states, 1) * block
+        which, frame = np.divmod(starts + self.margin * block, block)
+        return np.asarray(which * self.pitch + row + frame)
 
-    def run(self, scores: Floats) -> None:
-        """Fill the values, a block as long as the shortest beat at a time."""
-        n_downbeats = len(self.states.bars)
-        for start, stop, value in self._arrivals():
+    def run(self, activations: npt.NDArray[np.floating]) -> None:
+        """Fill the values, a block at a time."""
+        self._fill_scores(activations)
+        inside = self.values[self.margin :]
+        for k, best in zip(range(self.n_blocks), self._arrivals(), strict=False):
+            start = k * self.block
             if start <= self.lead:  # a beat that runs when the sound starts is the first
-                running = np.arange(start, stop) + self.lengths[:, None] > self.lead
-                early = min(stop, self.lead + 1) - start
-                value[:, :, :early] = np.where(running[:, None, :early], 0.0, IMPOSSIBLE)
-            kept = self.values[:, :, self.lead + start : self.lead + stop]
-            for kind, states in enumerate((slice(n_downbeats), slice(n_downbeats, None))):
-                own = scores[kind, :, None, start:stop]
-                np.add(value[:, states], own, out=kept[:, states])
+                frames = np.arange(start, start + self.block)
+                early = int(np.count_nonzero(frames <= self.lead))
+                running = frames[:early] + self.lengths[:, None] > self.lead
+                best[:, :, :early] = np.where(running[:, None], 0.0, IMPOSSIBLE)
+            inside[k] += best
 
-    def _arrivals(self) -> Iterator[tuple[int, int, Floats]]:
+    def _fill_scores(self, activations: npt.NDArray[np.floating]) -> None:
+        """Put into each value the score of its own beat: a downbeat's or a plain beat's."""
+        lead, n_starts, n_downbeats = self.lead, self.n_starts, len(self.states.bars)
+        beat = np.clip(activations[:, 0], PROBABILITY_FLOOR, 1).astype(np.float64)
+        down = np.clip(activations[:, 1], PROBABILITY_FLOOR, 1).astype(np.float64)
+        off = np.clip(1.0 - activations[:, 0] - activations[:, 1], PROBABILITY_FLOOR, 1)
+
+        def sums(log_likelihood: Doubles) -> Doubles:
+            total = np.cumsum(log_likelihood)
+            tail = np.full(lead + 1, total[-1])
+            return np.concatenate([np.zeros(lead + 1), total, tail])
+
+        on_sums = sums(np.log(down)), sums(np.log(beat))
+        kinds = slice(n_downbeats), slice(n_downbeats, None)
+        off_sums = sums(np.log(off.astype(np.float64) / (ON_BEAT_SHARE - 1)))
+        row = np.full(self.n_blocks * self.block, IMPOSSIBLE, np.float32)
+        inside = self.values[self.margin : self.margin + self.n_blocks]
+        for index, length in enumerate(self.lengths.tolist()):
+            head = -(-length // ON_BEAT_SHARE)
+            rest = off_sums[length : length + n_starts] - off_sums[head : head + n_starts]
+            rest += self.length_scores[index]
+            for on, states in zip(on_sums, kinds, strict=True):
+                row[:n_starts] = on[head : head + n_starts] - on[:n_starts] + rest
+                inside[:, index, states] = row.reshape(-1, 1, self.block)
+
+    def _arrivals(self) -> Iterator[Floats]:
         """Block by block the value of the best beat before, for every length, state and start."""
-        block, (n_lengths, n_states, _) = int(self.lengths[0]), self.values.shape
+        _, n_lengths, n_states, block = self.values.shape
         n_moves, row = len(self.cost), n_states * block
         reach, flat = n_moves // 2, self.values.reshape(-1)
-        places = self._ended(np.arange(block))[:, self.states.previous]
+        places = self.ended[:, self.states.previous]
         padded = np.full((n_lengths + 2 * reach, n_states, block), IMPOSSIBLE, np.float32)
         inner = padded[reach : reach + n_lengths]
         # Row k holds what each length may come from by move k: the same rows, k further on.
@@ -193,22 +218,23 @@ class _Search:
         # Written out for every state and frame: adding it is one run through memory as well.
         cost = np.repeat(self.cost.astype(np.float32), row, axis=1)
         came, best = np.empty_like(cost), np.empty(inner.shape, np.float32)
-        for start in range(0, self.n_starts, block):
-            flat.take(places, out=inner, mode="clip")  # never clips, and needs no copy so
+        for k in range(self.n_blocks):
+            # mode: it never clips, and needs no copy so
+            flat[k * self.pitch :].take(places, out=inner, mode="clip")
             np.add(sources, cost, out=came)
             np.maximum.reduce(came, axis=0, out=best.reshape(-1))
-            stop = min(start + block, self.n_starts)
-            yield start, stop, best[:, :, : stop - start]
-            places += block
+            yield best
 
-    def best_path(self) -> Path:
-        """Follow the best path back from the end of the sound."""
+    def best_path(self, first: int, stop: int) -> Path:
+        """Follow the best path of the lengths from index first to before stop back from the end."""
         states, flat = self.states, self.values.reshape(-1)
         ends = self.n_starts + np.arange(self.lead + 1)
         # The last beat started before the end; of equals the first state's, earliest and shortest.
-        final = flat[self._ended(ends)].transpose(1, 2, 0)
+        places = self._places(ends - self.lengths[:, None, None])[first:stop]
+        final = flat[places].transpose(1, 2, 0)
         best = {bar: float(final[states.group == g].max()) for g, bar in enumerate(states.bars)}
         state, end, index = (int(k) for k in np.unravel_index(int(final.argmax()), final.shape))
+        index += first
         frames, numbers = self._walked_back(state, int(ends[end] - self.lengths[index]), index)
         kept = [(f, n) for f, n in zip(reversed(frames), reversed(numbers), strict=True) if f >= 0]
         return Path(
@@ -225,7 +251,6 @@ class _Search:
         state, start, index: of the given beat, the last one as an index of lengths.
         """
         lengths, reach, flat = self.lengths.tolist(), len(self.cost) // 2, self.values.reshape(-1)
-        ended = self._ended(np.zeros(1, np.int64))[:, :, 0]
         position, previous = self.states.position.tolist(), self.states.previous.tolist()
         frames, numbers = [], []
         while True:
@@ -234,7 +259,9 @@ class _Search:
             if start <= self.lead:
                 return frames, numbers
             state = previous[state]
+            which, frame = divmod(start, self.block)
             first, stop = max(0, index - reach), min(len(lengths), index + reach + 1)
             moves = self.cost[first - index + reach : stop - index + reach, index]
-            index = first + int((flat[ended[first:stop, state] + start] + moves).argmax())
+            before = flat[self.ended[first:stop, state, frame] + which * self.pitch]
+            index = first + int((before + moves).argmax())
             start -= lengths[index]

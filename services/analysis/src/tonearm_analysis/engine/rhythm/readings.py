@@ -71,22 +71,23 @@ def grids(heard: Heard) -> list[Grid]:
     lengths = decoder.lengths_between(*SEARCH_BPM)
     scores = periodicity.length_scores(activation, lengths)
     likely = scores > periodicity.floor_scores(lengths) + 1e-6
-    first = decoder.decode(heard.activations, lengths[likely], scores[likely])
+    (first,) = decoder.decode(heard.activations, [decoder.Choice(lengths[likely], scores[likely])])
     base = _grid(heard, 1.0, first)
     if base is None:
         return []
-    shortest, longest = np.percentile(np.diff(first.frames), [5, 95])
-    found = [base]
-    for ratio in RATIOS:
-        if READING_BPM[0] <= base.bpm * ratio <= READING_BPM[1]:
-            low = max(2, int(np.floor(shortest / ratio * (1 - LENGTH_SLACK))))
-            high = max(low, int(np.ceil(longest / ratio * (1 + LENGTH_SLACK))))
-            allowed = np.arange(low, high + 1)
-            path = decoder.decode(heard.activations, allowed, np.zeros(len(allowed)))
-            grid = _grid(heard, ratio, path)
-            if grid is not None:
-                found.append(grid)
-    return found
+    ratios = [r for r in RATIOS if READING_BPM[0] <= base.bpm * r <= READING_BPM[1]]
+    span = np.percentile(np.diff(first.frames), [5, 95])
+    paths = decoder.decode(heard.activations, [_choice(*(span / ratio)) for ratio in ratios])
+    others = (_grid(heard, *found) for found in zip(ratios, paths, strict=True))
+    return [base, *(grid for grid in others if grid is not None)]
+
+
+def _choice(shortest: float, longest: float) -> decoder.Choice:
+    """All beat lengths between two, frames, with some slack and no favourite."""
+    low = max(2, int(np.floor(shortest * (1 - LENGTH_SLACK))))
+    high = max(low, int(np.ceil(longest * (1 + LENGTH_SLACK))))
+    lengths = np.arange(low, high + 1)
+    return decoder.Choice(lengths, np.zeros(len(lengths)))
 
 
 def _grid(heard: Heard, ratio: float, path: decoder.Path) -> Grid | None:

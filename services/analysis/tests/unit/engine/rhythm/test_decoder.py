@@ -20,7 +20,8 @@ def activations(period: int, bar_beats: int, n: int = 1_000) -> NDArray[np.float
 def decoded(given: NDArray[np.float32]) -> decoder.Path:
     lengths = decoder.lengths_between(55.0, 215.0)
     scores = periodicity.length_scores(given.sum(axis=1), lengths)
-    return decoder.decode(given, lengths, scores)
+    (path,) = decoder.decode(given, [decoder.Choice(lengths, scores)])
+    return path
 
 
 @pytest.mark.parametrize(("period", "bar_beats"), [(25, 4), (20, 3), (33, 4), (28, 3)])
@@ -57,3 +58,19 @@ def test_beat_times_lie_between_frames_where_the_activation_says_so() -> None:
 def test_tempo_of_few_beats() -> None:
     assert pulse.tempo_bpm(np.array([0.0, 0.5])) == 0.0
     assert pulse.tempo_bpm(np.array([0.0, 0.5, 1.0])) == pytest.approx(120.0)
+
+
+def test_choices_side_by_side_give_what_each_gives_alone() -> None:
+    given = activations(25, 4) + 0.1 * np.random.default_rng(5).random((1_000, 2), np.float32)
+    bounds = (23, 28), (11, 14), (44, 53)
+    lengths = [np.arange(low, high) for low, high in bounds]
+    choices = [decoder.Choice(some, np.linspace(0.0, 1.0, len(some))) for some in lengths]
+    for path, choice in zip(decoder.decode(given, choices), choices, strict=True):
+        (alone,) = decoder.decode(given, [choice])
+        assert path.frames.tolist() == alone.frames.tolist()
+        assert path.numbers.tolist() == alone.numbers.tolist()
+        assert path.scores == alone.scores
+
+
+def test_no_choice_gives_no_path() -> None:
+    assert decoder.decode(activations(25, 4), []) == []
