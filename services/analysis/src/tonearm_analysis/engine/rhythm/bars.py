@@ -24,6 +24,18 @@ Doubles = npt.NDArray[np.float64]
 SPAN_FRAMES: Final = 6_463
 # Harmony on either side of a beat is compared over so many beats at most.
 REACH_BEATS: Final = 4
+DISTANCES_BEATS: Final = (-4, -2, -1, 0, 1, 2, 4)
+# Spans of harmony, beats, that are compared before and after a beat.
+CHANGES: Final = {
+    "pitch": (1, 2, 4),
+    "root": (1, 2),
+    "chord_bass": (1, 2, 4),
+    "chords": (1, 2, 4),
+    "bass": (1, 2),
+    "treble": (1, 2),
+}
+# What may be louder after a beat than before, and what is added to either.
+VOLUMES: Final = {"bass": 0.1, "treble": 0.1, "level": 0.05}
 # Parts of the sound around a beat, in beats from it, without the onsets of the beats themselves.
 AROUND: Final = ((0.2, 0.85), (0.2, 1.85), (-0.8, -0.15))
 
@@ -40,18 +52,13 @@ def _running(values: npt.NDArray[np.floating]) -> Doubles:
     return np.concatenate([np.zeros((1, total.shape[1])), total])
 
 
-def _mean_between(running: Doubles, start_s: Doubles, stop_s: Doubles) -> Doubles:
-    """Mean of a harmonic feature between two times, frames counted by the part inside."""
+def _up_to(running: Doubles, times_s: Doubles) -> Doubles:
+    """Sums up to each time, the frame that it falls into counted by the part before it."""
     last = len(running) - 1
-
-    def up_to(times_s: Doubles) -> Doubles:
-        place = np.clip(times_s * HARMONY_RATE_HZ + 0.5, 0, last)
-        whole = np.minimum(place.astype(int), last - 1)
-        part = (place - whole)[:, None]
-        return np.asarray(running[whole] * (1 - part) + running[whole + 1] * part, np.float64)
-
-    width = np.maximum((stop_s - start_s) * HARMONY_RATE_HZ, 1e-6)[:, None]
-    return np.asarray((up_to(stop_s) - up_to(start_s)) / width, np.float64)
+    place = np.clip(times_s * HARMONY_RATE_HZ + 0.5, 0, last)
+    whole = np.minimum(place.astype(int), last - 1)
+    part = (place - whole)[:, None]
+    return np.asarray(running[whole] * (1 - part) + running[whole + 1] * part, np.float64)
 
 
 def _change(before: Doubles, after: Doubles) -> Doubles:
@@ -115,26 +122,28 @@ def _harmony(harmonic: HeardHarmony, when_s: Doubles, gap_s: float) -> list[Doub
     """How harmony and level differ before and after each beat."""
     first, last = _span(when_s, REACH_BEATS * gap_s, len(harmonic.level))
     when = when_s - first / HARMONY_RATE_HZ
-    columns = []
-    for values, spans_beats in (
-        (harmonic.pitch, (1, 2, 4)),
-        (harmonic.root, (1, 2)),
-        (harmonic.chord_bass, (1, 2, 4)),
-        (harmonic.chords, (1, 2, 4)),
-        (harmonic.bass, (1, 2)),
-        (harmonic.treble, (1, 2)),
-    ):
-        running = _running(values[first:last])
-        for beats in spans_beats:
-            before = _mean_between(running, when - beats * gap_s, when)
-            columns.append(_change(before, _mean_between(running, when, when + beats * gap_s)))
-        if values is harmonic.chords:  # one that stays over the next beat began here
-            here = _mean_between(running, when, when + gap_s)
-            columns.append(_change(here, _mean_between(running, when + gap_s, when + 2 * gap_s)))
-    for values, floor in ((harmonic.bass, 0.1), (harmonic.treble, 0.1), (harmonic.level, 0.05)):
-        inside = values[first:last].reshape(last - first, -1)
-        running = _running(inside.sum(axis=1, dtype=np.float64))
-        after = _mean_between(running, when, when + gap_s)[:, 0]
-        before = _mean_between(running, when - gap_s, when)[:, 0]
-        columns.append(np.log((after + floor) / (before + floor)))
-    return columns
+    inside = {
+        name: getattr(harmonic, name)[first:last].reshape(last - first, -1)
+        for name in (*CHANGES, *VOLUMES)
+    }
+    volumes = [inside[name].sum(axis=1, dtype=np.float64)[:, None] for name in VOLUMES]
+    changes = [inside[name] for name in CHANGES]
+    # All side by side: one running sum, looked at once at each distance from the beats.
+    running = _running(np.concatenate([*changes, *volumes], axis=1))
+    at_s = {beats: when + beats * gap_s for beats in DISTANCES_BEATS}
+    sums = {beats: _up_to(running, times_s) for beats, times_s in at_s.items()}
+
+    def mean(start: int, stop: int, columns: slice) -> Doubles:
+        width = np.maximum((at_s[stop] - at_s[start]) * HARMONY_RATE_HZ, 1e-6)[:, None]
+        return np.asarray((sums[stop][:, columns] - sums[start][:, columns]) / width, np.float64)
+
+    out, start = [], 0
+    for (name, spans_beats), values in zip(CHANGES.items(), changes, strict=True):
+        own = slice(start, start := start + values.shape[1])
+        out += [_change(mean(-beats, 0, own), mean(0, beats, own)) for beats in spans_beats]
+        if name == "chords":  # one that stays over the next beat began here
+            out.append(_change(mean(0, 1, own), mean(1, 2, own)))
+    for column, floor in enumerate(VOLUMES.values(), start):
+        own = slice(column, column + 1)
+        out.append(np.log((mean(0, 1, own) + floor) / (mean(-1, 0, own) + floor))[:, 0])
+    return out

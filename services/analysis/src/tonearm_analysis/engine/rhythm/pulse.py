@@ -28,9 +28,10 @@ def beat_times_s(frames: Ints, activation: Floats) -> Doubles:
     inside = (near >= 0) & (near < len(activation))
     values = np.where(inside, activation[np.clip(near, 0, len(activation) - 1)], -1.0)
     peak = near[np.arange(len(frames)), values.argmax(axis=1)]
-    log = np.log(activation.astype(np.float64) + 1e-6)
-    middle = np.clip(peak, 1, max(len(log) - 2, 1))
-    before, top, after = (log[np.clip(middle + k, 0, len(log) - 1)] for k in (-1, 0, 1))
+    last = len(activation) - 1
+    middle = np.clip(peak, 1, max(last - 1, 1))
+    around = activation[np.clip(middle + np.arange(-1, 2)[:, None], 0, last)]
+    before, top, after = np.log(around.astype(np.float64) + 1e-6)
     bend = before - 2 * top + after
     shift = 0.5 * (before - after) / np.where(bend < -1e-9, bend, -1.0)
     shift = np.where((bend < -1e-9) & (peak == middle), np.clip(shift, -0.5, 0.5), 0.0)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tonearm_analysis.engine.models import read_numbers
 from tonearm_analysis.engine.numerics import softmax
 from tonearm_analysis.engine.rhythm import decoder, periodicity, pulse
-from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
+from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ, Floats
 from tonearm_analysis.engine.rhythm.listening import Heard
 from tonearm_analysis.engine.rhythm.section import MOVES, Section
 
@@ -72,13 +72,13 @@ def grids(heard: Heard) -> list[Grid]:
     scores = periodicity.length_scores(activation, lengths)
     likely = scores > periodicity.floor_scores(lengths) + 1e-6
     (first,) = decoder.decode(heard.activations, [decoder.Choice(lengths[likely], scores[likely])])
-    base = _grid(heard, 1.0, first)
+    base = _grid(activation, 1.0, first)
     if base is None:
         return []
     ratios = [r for r in RATIOS if READING_BPM[0] <= base.bpm * r <= READING_BPM[1]]
     span = np.percentile(np.diff(first.frames), [5, 95])
     paths = decoder.decode(heard.activations, [_choice(*(span / ratio)) for ratio in ratios])
-    others = (_grid(heard, *found) for found in zip(ratios, paths, strict=True))
+    others = (_grid(activation, *found) for found in zip(ratios, paths, strict=True))
     return [base, *(grid for grid in others if grid is not None)]
 
 
@@ -90,8 +90,8 @@ def _choice(shortest: float, longest: float) -> decoder.Choice:
     return decoder.Choice(lengths, np.zeros(len(lengths)))
 
 
-def _grid(heard: Heard, ratio: float, path: decoder.Path) -> Grid | None:
-    times = pulse.beat_times_s(path.frames, heard.activations.sum(axis=1))
+def _grid(activation: Floats, ratio: float, path: decoder.Path) -> Grid | None:
+    times = pulse.beat_times_s(path.frames, activation)
     if len(times) < FEWEST_BEATS:
         return None
     difference = (path.scores[3] - path.scores[4]) / len(times)
