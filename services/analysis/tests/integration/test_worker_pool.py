@@ -19,11 +19,14 @@ pytestmark = pytest.mark.integration
 
 
 def workers() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.is_running() and "tonearm_analysis.adapters.engine_process" in child.cmdline()
-    ]
+    return [child for child in psutil.Process().children() if is_worker(child)]
+
+
+def is_worker(child: psutil.Process) -> bool:
+    try:
+        return "tonearm_analysis.adapters.engine_process" in child.cmdline()
+    except psutil.NoSuchProcess:  # dead, also where it was not waited for yet
+        return False
 
 
 async def finish(pool: WorkerPool, path: Path) -> Finished:

@@ -176,6 +176,7 @@ async def test_a_slow_reader_that_reads_on_sees_the_code_and_recovers(
             slow.transport.pause_reading()
             while notify.house.hub.count("anna"):
                 await notify.publish(progressed("anna", 30_000))
+            await notify.publish(progressed("anna", 10))
             slow.transport.resume_reading()
             offsets = []
             with suppress(ConnectionClosed):
