@@ -18,6 +18,8 @@ BANDS: tuple[tuple[str, float, float], ...] = (
     ("high", 4000.0, 20000.0),
 )
 FRAME_S = 0.046
+FRAMES_AT_ONCE = 48
+"""What fewer frames cost whatever their number weighs too much."""
 _WINDOW_TERMS = (0.35875, -0.48829, 0.14128, -0.01168)
 CUTOFF_DB = -90.0
 """Below the strongest bin of the mean spectrum: practically nothing."""
@@ -43,13 +45,13 @@ class BandCollector:
         self._held: Floats = np.empty(0, dtype=np.float32)
         self._shares = FrameTable(len(BANDS))
         self._mean_power = np.zeros(len(hz))
-        self._frames = 0
+        self._waiting: list[Floats] = []
 
     def feed(self, block: Block) -> None:
         """Add a block."""
         # Most rates leave nothing over: frames and blocks are powers of two.
         held = np.concatenate([self._held, block.mono]) if len(self._held) else block.mono
-        if block.is_last and not self._frames:
+        if block.is_last and not self._seen:
             # A very short recording is one padded frame. Elsewhere the last part of a frame is
             # left out: its abrupt end would spread over the whole spectrum.
             held = np.concatenate([held, np.zeros(-len(held) % self._length, dtype=np.float32)])
@@ -58,11 +60,16 @@ class BandCollector:
         chosen = frames[-self._seen % self._pace :: self._pace]
         self._seen += len(frames)
         if len(chosen):
-            self._measure(chosen)
+            self._waiting.append(chosen)
+            if sum(map(len, self._waiting)) >= FRAMES_AT_ONCE:
+                self._measure_waiting()
+            else:
+                self._waiting[-1] = chosen.copy()  # the block's own until the next one
         self._held = held[whole:].copy()
 
     def finish(self) -> dict[str, Any]:
         """Return the fields `band_energies` and `cutoff_hz`."""
+        self._measure_waiting()
         stats = self._shares.stats()
         return {
             "band_energies": [
@@ -72,12 +79,16 @@ class BandCollector:
             "cutoff_hz": self._cutoff_hz(),
         }
 
+    def _measure_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._measure(waiting[0] if len(waiting) == 1 else np.concatenate(waiting))
+
     def _measure(self, frames: Floats) -> None:
         spectrum = scipy.fft.rfft(frames * self._window, axis=1, overwrite_x=True)
         power: Floats = np.abs(spectrum)
         power *= power
         self._mean_power += power.sum(axis=0)
-        self._frames += len(frames)
         sums = np.stack([row_sums(power[:, a:b]) for a, b in self._edges], axis=1)
         total = sums.sum(axis=1, keepdims=True)
         heard = total[:, 0] > 0

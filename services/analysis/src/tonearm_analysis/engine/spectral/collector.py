@@ -51,6 +51,7 @@ class SpectralCollector:
         self._contrast = FrameTable(features.CONTRAST_BANDS)
         self._mfcc = FrameTable(features.MFCC_COUNT)
         self._flux = FrameTable(1)
+        self._rows: list[Floats] = []
         self._mel_db: list[Floats] = []
         self._extremes: list[tuple[Floats, Floats]] = []
         self._waiting = 0
@@ -102,7 +103,7 @@ class SpectralCollector:
             features.crossing_rates(samples, first=first, end=first + self._samples),
             features.rms(samples),
         )
-        self._scalars.add(np.stack(rows, axis=1))
+        self._rows.append(np.stack(rows))
         self._mel_db.append(features.power_db(features.mel_powers(power)))
         self._extremes.append(features.contrast_extremes(magnitudes))
         self._waiting += len(frames)
@@ -111,6 +112,7 @@ class SpectralCollector:
         """Turn what waits into cepstrum, flux and contrast, which need the window's maximum."""
         if not self._waiting:
             return
+        self._scalars.add(np.concatenate(self._rows, axis=1).T)
         floor = max(batch.max() for batch in self._mel_db) - TOP_DB
         cepstra, rises = [], []
         before = np.empty((0, features.MEL_BANDS), dtype=np.float32)
@@ -127,7 +129,7 @@ class SpectralCollector:
         peaks = _floored(features.power_db(np.concatenate([p for p, _ in self._extremes])))
         valleys = _floored(features.power_db(np.concatenate([v for _, v in self._extremes])))
         self._contrast.add(peaks - valleys)
-        self._mel_db, self._extremes, self._waiting = [], [], 0
+        self._rows, self._mel_db, self._extremes, self._waiting = [], [], [], 0
 
 
 def _floored(db: Floats) -> Floats:

@@ -20,7 +20,7 @@ from tonearm_analysis.engine.spectral.frames import FRAME_LENGTH, HOP_LENGTH
 ROLLOFF_SHARE = 0.85
 POWER_FLOOR = 1e-10
 MEL_BANDS = 128
-MEL_PART = 32
+MEL_PART = 16
 MFCC_COUNT = 20
 CONTRAST_BANDS = 7
 _CONTRAST_LOW_HZ = 200.0
@@ -133,15 +133,15 @@ def contrast_extremes(magnitudes: Floats) -> tuple[Floats, Floats]:
 
     The mean of the highest and of the lowest 2 % of the band's bins.
     """
-    peaks = np.empty((len(magnitudes), CONTRAST_BANDS), dtype=np.float32)
-    valleys = np.empty_like(peaks)
-    for band, (first, end, tail) in enumerate(_contrast_bands()):
-        if tail == 1:
-            # For rows this short, faster than reducing an axis.
-            inside = magnitudes[:, :end]
-            peaks[:, band] = np.maximum.reduceat(inside, [first], axis=1)[:, 0]
-            valleys[:, band] = np.minimum.reduceat(inside, [first], axis=1)[:, 0]
-            continue
+    bands = _contrast_bands()
+    starts = [first for first, _, tail in bands if tail == 1]
+    # One bin in each tail: the lowest bands, side by side. For rows this short, faster than
+    # reducing an axis.
+    lowest = magnitudes[:, : bands[len(starts) - 1][1]]
+    peaks, valleys = np.empty((2, len(magnitudes), CONTRAST_BANDS), dtype=np.float32)
+    np.maximum.reduceat(lowest, starts, axis=1, out=peaks[:, : len(starts)])
+    np.minimum.reduceat(lowest, starts, axis=1, out=valleys[:, : len(starts)])
+    for band, (first, end, tail) in enumerate(bands[len(starts) :], len(starts)):
         # A whole sort of short rows is faster than a partition at both ends.
         ordered = np.sort(magnitudes[:, first:end], axis=1)
         valleys[:, band] = row_sums(ordered[:, :tail]) / np.float32(tail)
@@ -158,8 +158,11 @@ def power_db(power: Floats) -> Floats:
 def mel_powers(power: Floats) -> Floats:
     """Return the power in each mel band, shape (frames, MEL_BANDS)."""
     # Each band spans few bins: several narrow products instead of a wide one.
-    parts = [power[:, first:end] @ weights for first, end, weights in _mel_parts()]
-    return np.concatenate(parts, axis=1)
+    powers = np.empty((len(power), MEL_BANDS), dtype=np.float32)
+    for part, (first, end, weights) in enumerate(_mel_parts()):
+        bands = slice(part * MEL_PART, (part + 1) * MEL_PART)
+        np.matmul(power[:, first:end], weights, out=powers[:, bands])
+    return powers
 
 
 @cache
@@ -224,9 +227,8 @@ def crossing_rates(samples: Floats, *, first: int, end: int) -> Floats:
         if 0 <= edge < len(changes):
             changes[edge] = False
     # Eight flags are one word, whose bits are counted.
-    words = np.bitwise_count(changes.view(np.uint64)).reshape(-1, HOP_LENGTH // 8)
-    hops = words.sum(axis=1, dtype=np.int64)
-    within = hop_windows(hops)
+    words = np.bitwise_count(changes.view(np.uint64)).astype(np.float32)
+    within = hop_windows(row_sums(words.reshape(-1, HOP_LENGTH // 8)))
     starts = changes[: len(within) * HOP_LENGTH : HOP_LENGTH]
     rates: Floats = ((within - starts) / FRAME_LENGTH).astype(np.float32)
     return rates
