@@ -73,7 +73,9 @@ def estimate_read(
     if pitched < float(read_numbers(WEIGHTS)["pitched"]["none_below"]):
         return HarmonyEstimate(None, 0.0, evidence=evidence)
     chords = read.chords.chords(duration_s)
-    scores = key_scores(measures_of(sums.key, chords=chords, downbeats_s=downbeats_s))
+    scores = key_scores(
+        measures_of(sums.key, chords=chords, downbeats_s=downbeats_s, begins=read.begins)
+    )
     chance = softmax(scores) * pitched
     order = np.argsort(-chance, kind="stable")[:CANDIDATES_MAX]
     candidates = tuple(_candidate(int(key), int(order[0]), float(chance[key])) for key in order)

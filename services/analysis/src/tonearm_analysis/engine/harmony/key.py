@@ -1,7 +1,8 @@
 """Which key: means over the recording, its first chord and the chords on which phrases begin,
 weighed by degree of the scale.
 
-A soft-max over 24 keys makes them probabilities.
+The last two weigh much where the music itself begins, and little where it is cut out of something
+longer: there the first chord is any chord.  A soft-max over 24 keys makes probabilities.
 """
 
 from __future__ import annotations
@@ -26,14 +27,9 @@ WEIGHTS: Final = "key_weights"
 # absent degrees from rare ones.  How often each chord sounds is left out: on music of kinds that a
 # fit does not know, weights of it mislead more than they help (eval/README.md).
 CHROMAS: Final = ("bass", "treble", "pitch")
-FEATURES: Final = (
-    *CHROMAS,
-    *(f"root of {name}" for name in CHROMAS),
-    "opens major",
-    "opens minor",
-    "phrases major",
-    "phrases minor",
-)
+PLACED: Final = ("opens major", "opens minor", "phrases major", "phrases minor")
+FROM_START: Final = tuple(f"{name} from the start" for name in PLACED)
+FEATURES: Final = (*CHROMAS, *(f"root of {name}" for name in CHROMAS), *PLACED, *FROM_START)
 ROOT_SCALE: Final = 2.0
 PHRASE_SCALE: Final = 2.0
 PHRASE_BARS: Final = 4
@@ -47,16 +43,23 @@ def key_measures(
     *,
     chords: Sequence[Chord] = (),
     downbeats_s: Sequence[float] = (),
+    begins: float = 0.0,
 ) -> Doubles:
-    """Measures by pitch class from C, shape (12, 10), of the given frames.
+    """Measures by pitch class from C, shape (12, 14), of the given frames.
 
     chords, downbeats_s: of the recording; without them nothing opens it and no phrase begins.
+    begins: how surely the music begins where the recording does, 0 to 1 (`reader.beginning`).
     """
-    return measures_of(KeySums.of(heard, frames), chords=chords, downbeats_s=downbeats_s)
+    sums = KeySums.of(heard, frames)
+    return measures_of(sums, chords=chords, downbeats_s=downbeats_s, begins=begins)
 
 
 def measures_of(
-    sums: KeySums, *, chords: Sequence[Chord] = (), downbeats_s: Sequence[float] | Doubles = ()
+    sums: KeySums,
+    *,
+    chords: Sequence[Chord] = (),
+    downbeats_s: Sequence[float] | Doubles = (),
+    begins: float = 0.0,
 ) -> Doubles:
     """`key_measures` of frames that are summed already; at least one frame."""
     columns = []
@@ -67,7 +70,8 @@ def measures_of(
     opens = np.zeros(NO_CHORD + 1)
     opens[opening_chord(chords)] = 1.0
     phrases = PHRASE_SCALE * phrase_chords(chords, downbeats_s)
-    return np.stack([*columns, *opens[:NO_CHORD].reshape(2, 12), *phrases.reshape(2, 12)], axis=1)
+    placed = np.concatenate([opens[:NO_CHORD], phrases]).reshape(len(PLACED), 12)
+    return np.stack([*columns, *placed, *(begins * placed)], axis=1)
 
 
 def opening_chord(chords: Sequence[Chord]) -> int:
