@@ -1,4 +1,4 @@
-"""What all numeric parts share: one thread, whoever calls, and the soft-max.
+"""What all numeric parts share: one thread, whoever calls, finite samples and the soft-max.
 
 One thread sums in a fixed order, and no two analyses fight over cores.
 """
@@ -15,6 +15,7 @@ import scipy.linalg  # noqa: F401  (loads scipy's BLAS, so that it is limited as
 from threadpoolctl import ThreadpoolController
 
 Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 
 
 @cache
@@ -28,6 +29,13 @@ def one_thread() -> Iterator[None]:
     """Run the body with one BLAS thread and numpy's floating-point warnings off."""
     with _controller().limit(limits=1), np.errstate(all="ignore"):
         yield
+
+
+def finite(samples: Floats) -> Floats:
+    """The samples, those that are not numbers as zeros; the same array where all are."""
+    if np.isfinite(samples).all():
+        return samples
+    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def softmax(scores: Doubles, *, axis: int | tuple[int, ...] | None = None) -> Doubles:

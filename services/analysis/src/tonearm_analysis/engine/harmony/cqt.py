@@ -28,6 +28,9 @@ _STEP: Final = 2.0 ** (1 / BINS_PER_OCTAVE)
 _QUALITY: Final = (_STEP**2 + 1) / (_STEP**2 - 1)
 _HALF_BAND_TAPS: Final = 47
 _ROW: Final = 16
+# Halved, and whitened, at a time: what this needs on the way stays near the processor.
+_CHUNK: Final = 1024 * _ROW
+_FRAMES_AT_ONCE: Final = 64
 # The lowest octave's filters reach 16 hops to either side, the half-band filters two.
 MARGIN_HOPS: Final = 18
 SEGMENT_HOPS: Final = 640
@@ -71,17 +74,20 @@ def _halving() -> Floats:
     return matrix
 
 
-def _halved(sound: Floats) -> Floats:
-    """The sound at half its rate, without delay."""
-    even, odd = sound[0::2], sound[1::2]
-    rows = -(-len(even) // _ROW)
-    before, matrix = (_HALF_BAND_TAPS + 1) // 4, _halving()
-    padded = np.zeros(rows * _ROW + len(matrix), np.float32)
-    padded[before : before + len(odd)] = odd
-    windows = np.lib.stride_tricks.sliding_window_view(padded, len(matrix))[::_ROW][:rows]
-    out: Floats = (windows @ matrix).reshape(-1)[: len(even)]
-    out += bank().half_band[_HALF_BAND_TAPS // 2] * even
-    return out
+def _halve(sound: Floats, out: Floats) -> None:
+    """Write the sound at half its rate, without delay, into (n + 1) // 2 samples of n."""
+    even, odd, matrix = sound[0::2], sound[1::2], _halving()
+    before, centre = (_HALF_BAND_TAPS + 1) // 4, bank().half_band[_HALF_BAND_TAPS // 2]
+    near = np.zeros(_CHUNK + len(matrix), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(near, len(matrix))[:_CHUNK:_ROW]
+    for start in range(0, len(out), _CHUNK):
+        first, kept = max(start - before, 0), out[start : start + _CHUNK]
+        some = odd[first : start - before + len(near)]
+        skip = first - (start - before)
+        near[skip : skip + len(some)] = some
+        near[skip + len(some) :] = 0.0
+        np.multiply(even[start : start + _CHUNK], centre, out=kept)
+        kept += (np.ascontiguousarray(windows) @ matrix).reshape(-1)[: len(kept)]
 
 
 def magnitudes(sound: Floats, n_frames: int) -> Floats:
@@ -93,17 +99,18 @@ def magnitudes(sound: Floats, n_frames: int) -> Floats:
     out = np.zeros((n_frames, N_BINS), np.float32)
     half, hop = _WINDOW_SAMPLES // 2, HOP_SAMPLES
     for octave in range(N_OCTAVES):
-        sound = _halved(sound)
         hop //= 2
-        padded = np.zeros((n_frames - 1) * hop + _WINDOW_SAMPLES, np.float32)
-        heard = sound[: len(padded) - half]
-        padded[half : half + len(heard)] = heard
-        frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::hop]
+        n_samples = (len(sound) + 1) // 2
+        n_needed = (n_frames - 1) * hop + _WINDOW_SAMPLES
+        padded = np.zeros(max(half + n_samples, n_needed), np.float32)
+        _halve(sound, padded[half : half + n_samples])
+        sound = padded[half : half + n_samples]
+        frames = np.lib.stride_tricks.sliding_window_view(padded[:n_needed], _WINDOW_SAMPLES)[::hop]
         parts = frames @ filters
         column = BINS_PER_OCTAVE * (N_OCTAVES - 1 - octave)
         gain = np.sqrt(lengths * 2**octave).astype(np.float32)
         size = np.hypot(parts[:, :BINS_PER_OCTAVE], parts[:, BINS_PER_OCTAVE:])
-        out[:, column : column + BINS_PER_OCTAVE] = size * gain
+        np.multiply(size, gain, out=out[:, column : column + BINS_PER_OCTAVE])
     return out
 
 
@@ -176,9 +183,16 @@ def whitened(bins: Floats, loudest: float) -> Floats:
     loudest: the largest magnitude of the recording, which sets the scale.
     """
     reach = BINS_PER_OCTAVE // 2
-    log = np.log1p(bins * np.float32(1000.0 / (loudest + 1e-9)))
-    padded = np.pad(log, ((0, 0), (reach + 1, reach)), mode="edge").astype(np.float64)
-    total = np.cumsum(padded, axis=1)
-    width = 2 * reach + 1
-    mean = (total[:, width:] - total[:, :-width]) / width
-    return np.asarray(np.maximum(log - mean, 0.0), np.float32)
+    width, scale = 2 * reach + 1, np.float32(1000.0 / (loudest + 1e-9))
+    out = np.empty_like(bins)
+    for start in range(0, len(bins), _FRAMES_AT_ONCE):
+        log = np.log1p(bins[start : start + _FRAMES_AT_ONCE] * scale)
+        total = np.empty((len(log), bins.shape[1] + width), np.float64)
+        total[:, : reach + 1] = log[:, :1]
+        total[:, reach + 1 : -reach] = log
+        total[:, -reach:] = log[:, -1:]
+        np.cumsum(total, axis=1, out=total)
+        mean = (total[:, width:] - total[:, :-width]) / width
+        np.maximum(log - mean, 0.0, out=mean)
+        out[start : start + _FRAMES_AT_ONCE] = mean
+    return out

@@ -21,6 +21,7 @@ from tonearm_analysis.engine.harmony.cqt import (
 from tonearm_analysis.engine.harmony.names import PITCH_CLASSES
 from tonearm_analysis.engine.memory import give_back
 from tonearm_analysis.engine.models import open_network, read_card
+from tonearm_analysis.engine.numerics import finite
 
 CHORD_NETWORK: Final = "crema_chord"
 # Chord qualities of the network, gathered into families.
@@ -72,16 +73,15 @@ class HeardHarmony:
 
 
 @cache
-def _family_columns() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """For each chord tag its column in the network's output and its (root, family) cell."""
+def _families() -> tuple[Floats, int]:
+    """What gathers chord tags (170) into roots and families (72), and the column of "no chord"."""
     labels: list[str] = read_card(CHORD_NETWORK)["tag_labels"]
-    columns, cells = [], []
+    shares = np.zeros((len(labels), 12 * len(FAMILIES)), np.float32)
     for column, label in enumerate(labels):
         if ":" in label:
             root, quality = label.split(":")
-            columns.append(column)
-            cells.append(PITCH_CLASSES.index(root) * len(FAMILIES) + FAMILY_OF[quality])
-    return np.array(columns), np.array(cells), labels.index("N")
+            shares[column, PITCH_CLASSES.index(root) * len(FAMILIES) + FAMILY_OF[quality]] = 1.0
+    return shares, labels.index("N")
 
 
 class HarmonyListener:
@@ -105,7 +105,7 @@ class HarmonyListener:
 
     def push(self, block: npt.NDArray[np.floating]) -> None:
         """Hear one block, shape (n,); values that are not numbers count as silence."""
-        block = np.nan_to_num(block.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+        block = finite(block.astype(np.float32, copy=False))
         self._n_samples += len(block)
         self._gather(self._stream.push(block))
 
@@ -172,10 +172,7 @@ class HarmonyListener:
         tag, pitch, root, bass = self._network.run(
             ["tag", "pitch", "root", "bass"], {"cqt": np.stack(views, axis=-1)}
         )
-        columns, cells, none = _family_columns()
-        families = np.zeros((len(tag), 12 * len(FAMILIES)), np.float32)
-        for column, cell in zip(columns, cells, strict=True):
-            families[:, cell] += tag[:, column]
+        families, none = _families()
         self._parts.append(
             {
                 "bass": folded(white, *BASS_SEMITONES),
@@ -183,7 +180,7 @@ class HarmonyListener:
                 "pitch": pitch,
                 "root": root,
                 "chord_bass": bass,
-                "chords": families.reshape(-1, 12, len(FAMILIES)),
+                "chords": (tag @ families).reshape(-1, 12, len(FAMILIES)),
                 "no_chord": tag[:, none].copy(),  # a view would keep every tag of every frame
                 "tuning": tuning,
                 "level": level,
@@ -214,9 +211,9 @@ def moved(bins: Floats, by: int) -> Floats:
 
 def _tuning_vectors(white: Floats) -> npt.NDArray[np.complex64]:
     """One vector a frame: where between the semitones the energy sits, three bins to each."""
-    thirds = white.reshape(len(white), -1, 3).sum(axis=1)
-    turn = np.exp(2j * np.pi * np.arange(3) / 3).astype(np.complex64)
-    out: npt.NDArray[np.complex64] = thirds @ turn
+    turn = np.exp(2j * np.pi * np.arange(3) / 3)
+    turns = np.tile(np.stack([turn.real, turn.imag], axis=1), (white.shape[1] // 3, 1))
+    out: npt.NDArray[np.complex64] = (white @ turns.astype(np.float32)).view(np.complex64)[:, 0]
     return out
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from tonearm_analysis.engine.memory import give_back
 from tonearm_analysis.engine.models import Network, open_network
+from tonearm_analysis.engine.numerics import finite
 from tonearm_analysis.engine.rhythm.bands import (
     FRAME_RATE_HZ,
     HOP_SAMPLES,
@@ -107,7 +108,7 @@ class Listener:
 
     def push(self, block: npt.NDArray[np.floating]) -> None:
         """Hear one block, shape (n,); values that are not numbers count as silence."""
-        block = np.nan_to_num(block.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+        block = finite(block.astype(np.float32, copy=False))
         self._n_samples += len(block)
         if self._opening is None:
             self._hear(block * self._gain)
