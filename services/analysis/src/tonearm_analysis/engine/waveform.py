@@ -86,4 +86,5 @@ def _join(pairs: Floats, ratio: int) -> Floats:
 
 def _steps(values: NDArray[np.float32]) -> list[int]:
     held = np.clip(values.astype(np.float64), -1, 1)
-    return [int(step) for step in np.rint(held * FULL_SCALE)]
+    steps: list[int] = np.rint(held * FULL_SCALE).astype(np.int64).tolist()
+    return steps

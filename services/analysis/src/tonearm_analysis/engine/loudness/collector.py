@@ -71,11 +71,13 @@ def _curve(levels: Doubles, steps_per_hop: int, *, start_hops: int) -> dict[str,
     hops = max(1, math.ceil(len(levels) / steps_per_hop / CURVE_POINTS_MAX))
     starts = np.arange(0, len(levels), hops * steps_per_hop)
     tops = np.maximum.reduceat(levels, starts) if len(levels) else levels
+    audible = tops > gating.ABSOLUTE_GATE_LUFS
     return {
         "start_s": start_hops / gating.HOPS_PER_S,
         "hop_s": hops / gating.HOPS_PER_S,
         "values": [
-            round(float(top), 2) if top > gating.ABSOLUTE_GATE_LUFS else None for top in tops
+            level if heard else None
+            for level, heard in zip(np.round(tops, 2).tolist(), audible.tolist(), strict=True)
         ],
     }
 

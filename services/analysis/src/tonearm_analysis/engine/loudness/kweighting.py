@@ -120,12 +120,15 @@ class KWeightedEnergy:
         else:
             heard = self._filter.run(planar)
         heard *= heard
-        power: Floats = weights @ heard
+        if weights.max() != 1 or weights.min() != 1:
+            heard *= weights[:, None]
+        power: Floats = heard[0]
+        for other in heard[1:]:
+            power += other
         return power
 
     def _is_twice_the_same(self, planar: Floats) -> bool:
-        if len(planar) != 2 or not self._filter.states_are_equal():
+        # In stereo the first samples tell already.
+        if len(planar) != 2 or planar[0, :BLOCK].tobytes() != planar[1, :BLOCK].tobytes():
             return False
-        first, second = planar
-        # In stereo a few samples tell already.
-        return np.array_equal(first[:BLOCK], second[:BLOCK]) and np.array_equal(first, second)
+        return self._filter.states_are_equal() and np.array_equal(planar[0], planar[1])

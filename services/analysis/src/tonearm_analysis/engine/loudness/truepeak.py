@@ -26,7 +26,7 @@ _FINE = 32
 _FINE_GAIN = 1.09
 """How far the fine grid may exceed the coarse one: 1 / cos(pi / 8) between quarters of a sample."""
 _ROW = 8
-_FIRST_BUCKETS = 8
+_FIRST_BUCKETS = 16
 _SPAN = BUCKET_FRAMES + TAPS - 1
 """Samples behind the windows that end in one bucket."""
 _ROUNDING = 1 + 1e-5
@@ -112,7 +112,8 @@ class TruePeak:
             return
         some = np.flatnonzero(near * self._gain > self.peaks[index])
         bounds = self._bounds(samples, near, some)
-        some, bounds = some[bounds > self.peaks[index]], bounds[bounds > self.peaks[index]]
+        over = bounds > self.peaks[index]
+        some, bounds = some[over], bounds[over]
         if len(some) > _FIRST_BUCKETS:
             # A few first: their peak rules most of the others out.
             order = np.argsort(-bounds, kind="stable")
