@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tonearm_analysis.engine.harmony.cqt import FRAME_RATE_HZ
 from tonearm_analysis.engine.harmony.listening import FAMILIES, HeardHarmony
 from tonearm_analysis.engine.harmony.model import Chord
-from tonearm_analysis.engine.harmony.names import CHORD_VOCABULARY
+from tonearm_analysis.engine.harmony.names import CHORD_VOCABULARY, DEGREES
 from tonearm_analysis.engine.harmony.sums import frames_of
 from tonearm_analysis.engine.models import read_numbers
 
@@ -79,8 +79,8 @@ def evidence(heard: HeardHarmony, edges: Ints) -> tuple[Doubles, Doubles]:
 
 def turned(measures: Doubles) -> Doubles:
     """Measures as each root sees them, shape (n, 12 roots, 12 x measures)."""
-    rows = [np.roll(measures, -root, axis=1).reshape(len(measures), -1) for root in range(12)]
-    return np.stack(rows, axis=1)
+    seen = measures[:, DEGREES]
+    return np.asarray(seen.reshape(len(measures), 12, -1), np.float64)
 
 
 def log_probabilities(heard: HeardHarmony, edges: Ints) -> Doubles:

@@ -102,7 +102,7 @@ def phrase_chords(chords: Sequence[Chord], downbeats_s: Sequence[float] | Double
 def key_scores(measures: Doubles) -> Doubles:
     """Score of each of 24 keys (12 major from C, 12 minor); their soft-max is the probability."""
     weights: dict[str, Any] = read_numbers(WEIGHTS)
-    turned = np.stack([np.roll(measures, -tonic, axis=0) for tonic in range(12)])
+    turned = measures[names.DEGREES]
     major = np.einsum("tdf,df->t", turned, np.array(weights["major"]))
     minor = np.einsum("tdf,df->t", turned, np.array(weights["minor"])) + weights["minor_bias"]
     return np.asarray(np.concatenate([major, minor]) / weights["temperature"], np.float64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from tonearm_analysis.engine.harmony.model import KeyRelation, Mode
 
 PITCH_CLASSES: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -11,6 +13,8 @@ PITCH_CLASSES: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A
 _MAJOR: Final = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _MINOR: Final = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 N_KEYS: Final = 24
+# The pitch classes as each root or tonic counts them: (roots, degrees).
+DEGREES: Final = (np.arange(12)[:, None] + np.arange(12)) % 12
 # 0-11 major triads from C, 12-23 minor triads, 24 no chord.
 CHORD_VOCABULARY: Final = (
     *PITCH_CLASSES,

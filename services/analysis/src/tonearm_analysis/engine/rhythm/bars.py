@@ -7,6 +7,7 @@ start on strong beats), and how much chord, root, bass, pitch classes and level 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -133,17 +134,18 @@ def _harmony(harmonic: HeardHarmony, when_s: Doubles, gap_s: float) -> list[Doub
     at_s = {beats: when + beats * gap_s for beats in DISTANCES_BEATS}
     sums = {beats: _up_to(running, times_s) for beats, times_s in at_s.items()}
 
-    def mean(start: int, stop: int, columns: slice) -> Doubles:
+    @cache
+    def means(start: int, stop: int) -> Doubles:
         width = np.maximum((at_s[stop] - at_s[start]) * HARMONY_RATE_HZ, 1e-6)[:, None]
-        return np.asarray((sums[stop][:, columns] - sums[start][:, columns]) / width, np.float64)
+        return np.asarray((sums[stop] - sums[start]) / width, np.float64)
 
-    out, start = [], 0
+    out, first = [], 0
     for (name, spans_beats), values in zip(CHANGES.items(), changes, strict=True):
-        own = slice(start, start := start + values.shape[1])
-        out += [_change(mean(-beats, 0, own), mean(0, beats, own)) for beats in spans_beats]
+        own = slice(first, first := first + values.shape[1])
+        out += [_change(means(-beats, 0)[:, own], means(0, beats)[:, own]) for beats in spans_beats]
         if name == "chords":  # one that stays over the next beat began here
-            out.append(_change(mean(0, 1, own), mean(1, 2, own)))
-    for column, floor in enumerate(VOLUMES.values(), start):
-        own = slice(column, column + 1)
-        out.append(np.log((mean(0, 1, own) + floor) / (mean(-1, 0, own) + floor))[:, 0])
+            out.append(_change(means(0, 1)[:, own], means(1, 2)[:, own]))
+    for column, floor in enumerate(VOLUMES.values(), first):
+        before, after = means(-1, 0)[:, column], means(0, 1)[:, column]
+        out.append(np.log((after + floor) / (before + floor)))
     return out
