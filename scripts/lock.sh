@@ -11,3 +11,5 @@ options=(--quiet --universal --fork-strategy fewest --python-version 3.11 --cons
     "${members[@]/#/--no-emit-package=tonearm-}" --output-file requirements/dev.lock "$@"
 # The corpus of `python -m tonearm_eval.generator --tunes`, to be added to that environment by whoever wants it.
 echo music21 | "$uv" pip compile "${options[@]}" --constraint requirements/dev.lock - --output-file requirements/tunes.lock "$@"
+# What `python -m tonearm_eval.recipes.beat_student` teaches with, likewise.
+printf '%s\n' jax onnx optax | "$uv" pip compile "${options[@]}" --constraint requirements/dev.lock - --output-file requirements/student.lock "$@"

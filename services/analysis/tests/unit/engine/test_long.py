@@ -15,8 +15,7 @@ from tonearm_analysis.engine import Parameters, analyze_whole, hearing
 from tonearm_analysis.engine.decoding import source
 from tonearm_analysis.engine.harmony import HarmonyStream, listening, stream
 from tonearm_analysis.engine.loudness import energies
-from tonearm_analysis.engine.rhythm import RhythmStream, reader
-from tonearm_analysis.engine.rhythm import listening as beats_listening
+from tonearm_analysis.engine.rhythm import RhythmStream, reader, student
 from tonearm_contracts.analysis_result import AnalysisResult, Harmony, Rhythm
 
 Signal = NDArray[np.float64]
@@ -31,7 +30,7 @@ def short_sections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hearing, "HOLD_S", 30)
     monkeypatch.setattr(stream, "ALONE_S", 60.0)
     monkeypatch.setattr(listening, "WINDOW_FRAMES", 640)
-    monkeypatch.setattr(beats_listening, "WINDOW_FRAMES", 1_500)
+    monkeypatch.setattr(student, "SPAN_FRAMES", 1_500)
     monkeypatch.setattr(energies, "FINE_STEPS_MAX", 6_000)
     for name, seconds in (("SECTION", 60), ("STEP", 45), ("OVERLAP", 10)):
         monkeypatch.setattr(reader, f"{name}_FRAMES", seconds * 50)

@@ -17,6 +17,8 @@ HOP_SAMPLES: Final = 441
 WINDOW_SAMPLES: Final = 1_411
 FRAME_RATE_HZ: Final = SAMPLE_RATE_HZ / HOP_SAMPLES
 N_BANDS: Final = 136
+LOW_BANDS: Final = slice(0, 36)  # up to about 600 Hz: kick drum and bass
+HIGH_BANDS: Final = slice(100, N_BANDS)  # from about 4 kHz: hi-hat, snare, consonants
 
 _BLOCK_FRAMES: Final = 128
 # Low bands end where high bands start: some narrow products instead of a wide one of zeros.

@@ -9,42 +9,16 @@ leading silence nor gain changes what is heard.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine.memory import give_back
-from tonearm_analysis.engine.models import Network, open_network
 from tonearm_analysis.engine.numerics import finite
-from tonearm_analysis.engine.rhythm.bands import (
-    FRAME_RATE_HZ,
-    HOP_SAMPLES,
-    N_BANDS,
-    SAMPLE_RATE_HZ,
-    WINDOW_SAMPLES,
-    Floats,
-    log_bands,
-)
+from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ, SAMPLE_RATE_HZ, Floats
+from tonearm_analysis.engine.rhythm.crnn import CrnnEar
+from tonearm_analysis.engine.rhythm.student import StudentEar
 
-NETWORKS: Final = {
-    "full": ("beat_crnn_1", "beat_crnn_2", "beat_crnn_3"),
-    "fast": ("beat_crnn_3",),
-}
-# A stretch read after this much lead-in gives the probabilities of the whole recording within .01
-# in 99 frames of 100: the networks look back, and only so far.
-LEAD_IN_FRAMES: Final = 400
-# From this length on two halves are read side by side: a frame takes a quarter less time, which by
-# then is worth more than the lead-in that is read twice.
-HALVED_FRAMES: Final = 2_500
-# Frames gathered before the networks run: two minutes, 7 MB, and ten times that while they do.
-WINDOW_FRAMES: Final = 6_000
-# From then on free memory is given back before the networks take ten times their input: the most
-# that a long recording needs is theirs alone, not theirs on top of what others let go of.
-WINDOWS_UNTIDIED: Final = 2
-LOW_BANDS: Final = slice(0, 36)  # up to about 200 Hz: kick drum and bass
-HIGH_BANDS: Final = slice(100, N_BANDS)  # from about 2.5 kHz: hi-hat, snare, consonants
 # The level of the first minute, its quiet parts left out, sets the gain for the rest.
 OPENING_SAMPLES: Final = 60 * SAMPLE_RATE_HZ
 LEVEL_RMS: Final = 0.1
@@ -84,34 +58,46 @@ class Heard:
         )
 
 
-class Listener:
-    """Hears blocks of mono sound at 22 050 Hz and hands back what it `Heard`."""
+class Ear(Protocol):
+    """Hears sound of one level, from its first sample on.
 
-    def __init__(self, profile: Literal["full", "fast"] = "full") -> None:
-        self._networks = [open_network(name) for name in NETWORKS[profile]]
+    activations: parts of (n, 2), in order, of a beat that is no downbeat, and of a downbeat.
+    onsets: parts of (n, 3), mean rise over all, low and high bands; may be ahead of these.
+    """
+
+    activations: list[Floats]
+    onsets: list[Floats]
+
+    def hear(self, sound: Floats) -> None:
+        """Hear the next samples at 22 050 Hz."""
+
+    def finish(self) -> None:
+        """Hear the end of the sound."""
+
+
+class Listener:
+    """Hears blocks of mono sound at 22 050 Hz and hands back what it `Heard`.
+
+    ear: what to hear with, if not with the profile's.
+    """
+
+    def __init__(
+        self, profile: Literal["full", "fast"] = "full", *, ear: Ear | None = None
+    ) -> None:
+        self._ear: Ear = ear or (CrnnEar() if profile == "full" else StudentEar())
         self._opening: list[Floats] | None = []
         self._opening_samples = 0
         self._gain = np.float32(1.0)
         self._n_samples = 0
         self._start_samples = 0
-        self._sound = np.zeros(WINDOW_SAMPLES // 2, np.float32)
-        self._sound_samples = 0
-        self._context_frames = 0
-        self._n_frames = 0
-        self._pending: list[Floats] = []
-        self._pending_frames = 0
-        self._last: Floats | None = None
-        self._windows = 0
         self._kept_from = 0
-        self._activations: list[Floats] = []
-        self._onsets: list[Floats] = []
 
     def push(self, block: npt.NDArray[np.floating]) -> None:
         """Hear one block, shape (n,); values that are not numbers count as silence."""
         block = finite(block.astype(np.float32, copy=False))
         self._n_samples += len(block)
         if self._opening is None:
-            self._hear(block * self._gain)
+            self._ear.hear(block * self._gain)
             return
         if not self._opening:
             loud = np.flatnonzero(np.abs(block) > SILENCE)
@@ -132,7 +118,7 @@ class Listener:
     @property
     def frames(self) -> int:
         """How many frames the networks have read."""
-        return self._kept_from + sum(len(part) for part in self._activations)
+        return self._kept_from + sum(len(part) for part in self._ear.activations)
 
     def heard(self, first: int, stop: int) -> Heard:
         """Frames that the networks have read, counted from the first sound, and are still kept."""
@@ -141,7 +127,7 @@ class Listener:
     def forget(self, stop: int) -> None:
         """Keep no frame before this one."""
         kept, count = self._kept(), stop - self._kept_from
-        self._activations, self._onsets = (
+        self._ear.activations, self._ear.onsets = (
             [kept.activations[count:].copy()],
             [kept.onsets[count:].copy()],
         )
@@ -151,18 +137,13 @@ class Listener:
         """Hear the end of the sound and return what is kept; nothing can be heard after that."""
         if self._opening is not None:
             self._open()
-        n_left = -(-self._sound_samples // HOP_SAMPLES) - self._n_frames
-        if n_left > 0:
-            self._sound = np.concatenate([self._sound, np.zeros(WINDOW_SAMPLES, np.float32)])
-            self._measure(n_left)
-        if self._pending_frames:
-            self._read()
+        self._ear.finish()
         return self._kept()
 
     def _kept(self) -> Heard:
         return Heard(
-            activations=np.concatenate([*self._activations, np.zeros((0, 2), np.float32)]),
-            onsets=np.concatenate([*self._onsets, np.zeros((0, 3), np.float32)]),
+            activations=np.concatenate([*self._ear.activations, np.zeros((0, 2), np.float32)]),
+            onsets=np.concatenate([*self._ear.onsets, np.zeros((0, 3), np.float32)]),
             start_s=self.start_s + self._kept_from / FRAME_RATE_HZ,
             duration_s=self._n_samples / SAMPLE_RATE_HZ,
         )
@@ -178,55 +159,7 @@ class Listener:
         self._start_samples += start
         sound = sound[start:]
         self._gain = np.float32(LEVEL_RMS / _level(sound))
-        self._hear(sound * self._gain)
-
-    def _hear(self, sound: Floats) -> None:
-        self._sound_samples += len(sound)
-        self._sound = np.concatenate([self._sound, sound])
-        n_ready = (len(self._sound) - WINDOW_SAMPLES) // HOP_SAMPLES + 1
-        if n_ready > 0:
-            self._measure(n_ready)
-
-    def _measure(self, n_frames: int) -> None:
-        """Turn the first `n_frames` frames of the kept sound into features."""
-        features = np.empty((n_frames, 2 * N_BANDS), np.float32)
-        levels, rises = features[:, :N_BANDS], features[:, N_BANDS:]
-        levels[:] = log_bands(self._sound, n_frames)
-        self._sound = self._sound[n_frames * HOP_SAMPLES :]
-        np.subtract(levels[0], levels[0] if self._last is None else self._last, out=rises[0])
-        np.subtract(levels[1:], levels[:-1], out=rises[1:])
-        np.maximum(rises, 0.0, out=rises)
-        self._last = levels[-1].copy()
-        self._pending.append(features)
-        self._onsets.append(rises @ _onset_shares())
-        self._n_frames += n_frames
-        self._pending_frames += n_frames
-        if self._pending_frames >= WINDOW_FRAMES:
-            self._read()
-
-    def _read(self) -> None:
-        """Run the networks over the pending features; the last of them become the next lead-in."""
-        if self._windows >= WINDOWS_UNTIDIED:
-            give_back()
-        self._windows += 1
-        features = np.concatenate(self._pending)
-        context = self._context_frames
-        total = np.zeros((len(features) - context, 2), np.float32)
-        for network in self._networks:
-            total += _run(network, features)[context:, :2]
-        self._activations.append(total / np.float32(len(self._networks)))
-        self._context_frames = min(LEAD_IN_FRAMES, len(features))
-        self._pending = [features[len(features) - self._context_frames :].copy()]
-        self._pending_frames = 0
-
-
-@cache
-def _onset_shares() -> Floats:
-    """What turns the rises of all bands into the mean over all, low and high bands."""
-    shares = np.zeros((N_BANDS, 3), np.float32)
-    for column, bands in enumerate((slice(N_BANDS), LOW_BANDS, HIGH_BANDS)):
-        shares[bands, column] = 1.0 / len(shares[bands])
-    return shares
+        self._ear.hear(sound * self._gain)
 
 
 def _level(sound: Floats) -> float:
@@ -236,18 +169,3 @@ def _level(sound: Floats) -> float:
     power = np.mean(np.square(blocks, dtype=np.float64), axis=1)
     loud = power[power >= power.max() * QUIET_SHARE**2]
     return float(np.sqrt(loud.mean())) + 1e-12
-
-
-def _run(network: Network, features: Floats) -> Floats:
-    """Probabilities (n, 3) of features (n, 272), read as two overlapping stretches if they are long."""
-    n = len(features)
-    count = 2 if n >= HALVED_FRAMES else 1
-    length = -(-(n + (count - 1) * LEAD_IN_FRAMES) // count)
-    starts = [min(k * (length - LEAD_IN_FRAMES), n - length) for k in range(count)]
-    stacked = np.stack([features[s : s + length] for s in starts], axis=1)
-    (read,) = network.run(["probabilities"], {"features": stacked})
-    out = np.empty((n, 3), np.float32)
-    for k, start in enumerate(starts):
-        skip = 0 if k == 0 else LEAD_IN_FRAMES
-        out[start + skip : start + length] = read[skip:, k]
-    return out
