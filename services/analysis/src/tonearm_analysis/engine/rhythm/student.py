@@ -148,11 +148,15 @@ def coarse_bands(padded: Floats, n_frames: int) -> Floats:
     """
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
     levels = np.empty((n_frames, N_BANDS), np.float32)
+    windowed = np.empty((GROUP_FRAMES, WINDOW_SAMPLES), np.float32)
+    magnitudes = np.empty((GROUP_FRAMES, WINDOW_SAMPLES // 2 + 1), np.float32)
     for start in range(0, n_frames, GROUP_FRAMES):
         stop = min(start + GROUP_FRAMES, n_frames)
-        magnitudes = np.abs(rfft(frames[start:stop] * _window(), axis=1, overwrite_x=True))
+        count = stop - start
+        np.multiply(frames[start:stop], _window(), out=windowed[:count])
+        np.abs(rfft(windowed[:count], axis=1), out=magnitudes[:count])
         for bands, bins, triangles in _parts():
-            levels[start:stop, bands] = magnitudes[:, bins] @ triangles
+            levels[start:stop, bands] = magnitudes[:count, bins] @ triangles
     levels += np.float32(1.0)
     return np.log10(levels, out=levels)
 
