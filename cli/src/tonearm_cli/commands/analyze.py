@@ -19,7 +19,7 @@ Profile = Annotated[
     Literal["full", "fast"],
     typer.Option(
         "--profile",
-        help="`fast` hears beats with one network, not three, and samples the spectrum.",
+        help="`fast` hears beats with one small network and samples the spectrum.",
     ),
 ]
 
