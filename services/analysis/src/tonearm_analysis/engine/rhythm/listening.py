@@ -25,7 +25,6 @@ LEVEL_RMS: Final = 0.1
 SILENCE: Final = 1e-5
 START_SHARE_OF_PEAK: Final = 1e-3
 LEVEL_BLOCK_SAMPLES: Final = 8_820
-LEVEL_BLOCKS: Final = 8
 QUIET_SHARE: Final = 0.01
 
 
@@ -155,21 +154,21 @@ class Listener:
         self._opening = None
         if not len(sound):
             return
-        peak = float(max(sound.max(), -sound.min()))
+        peak = max(float(sound.max()), -float(sound.min()))
         start = _first_above(sound, START_SHARE_OF_PEAK * peak)
         self._start_samples += start
         sound = sound[start:]
         self._gain = np.float32(LEVEL_RMS / _level(sound))
-        sound *= self._gain  # a copy of what was pushed
+        sound *= self._gain
         self._ear.hear(sound)
 
 
-def _first_above(sound: Floats, level: float) -> int:
-    """Index of the first sample further from naught than that; 0 if none is."""
+def _first_above(sound: Floats, size: float) -> int:
+    """Where the first sample larger than `size` is; 0 where none is."""
     for start in range(0, len(sound), LEVEL_BLOCK_SAMPLES):
-        above = np.abs(sound[start : start + LEVEL_BLOCK_SAMPLES]) > level
-        if above.any():
-            return start + int(above.argmax())
+        larger = np.abs(sound[start : start + LEVEL_BLOCK_SAMPLES]) > size
+        if larger.any():
+            return start + int(larger.argmax())
     return 0
 
 
@@ -177,12 +176,10 @@ def _level(sound: Floats) -> float:
     """Root mean square of the blocks of .4 s that are within 40 dB of the loudest; never 0."""
     whole = len(sound) // LEVEL_BLOCK_SAMPLES * LEVEL_BLOCK_SAMPLES
     blocks = sound[:whole].reshape(-1, LEVEL_BLOCK_SAMPLES) if whole else sound[None]
-    # Some blocks at a time, whose squares stay near the processor.
-    power = np.concatenate(
-        [
-            np.mean(np.square(blocks[k : k + LEVEL_BLOCKS], dtype=np.float64), axis=1)
-            for k in range(0, len(blocks), LEVEL_BLOCKS)
-        ]
-    )
+    power = np.array([_power(block.astype(np.float64)) for block in blocks])
     loud = power[power >= power.max() * QUIET_SHARE**2]
     return float(np.sqrt(loud.mean())) + 1e-12
+
+
+def _power(sound: npt.NDArray[np.float64]) -> float:
+    return float(sound @ sound) / len(sound)
