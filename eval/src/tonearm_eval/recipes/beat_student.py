@@ -1,4 +1,4 @@
-"""The small beat network of profile `fast`, taught by the three networks of profile `full`.
+"""The small beat network, taught by the three recurrent ones.
 
 Recipe, on the development clips that eval/README.md lists:
     .venv/bin/uv pip install --python .venv/bin/python --require-hashes -r requirements/student.lock

@@ -1,4 +1,4 @@
-"""The ear of profile `full`: three recurrent networks over quarter-tone bands, means of them all."""
+"""Three recurrent networks over quarter-tone bands: the mean of them all."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tonearm_analysis.engine.numerics import finite
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ, SAMPLE_RATE_HZ, Floats
-from tonearm_analysis.engine.rhythm.crnn import CrnnEar
+from tonearm_analysis.engine.rhythm.joint import JointEar
 from tonearm_analysis.engine.rhythm.student import StudentEar
 
 # The level of the first minute, its quiet parts left out, sets the gain for the rest.
@@ -84,7 +84,7 @@ class Listener:
     def __init__(
         self, profile: Literal["full", "fast"] = "full", *, ear: Ear | None = None
     ) -> None:
-        self._ear: Ear = ear or (CrnnEar() if profile == "full" else StudentEar())
+        self._ear: Ear = ear or (JointEar() if profile == "full" else StudentEar())
         self._opening: list[Floats] | None = []
         self._opening_samples = 0
         self._gain = np.float32(1.0)

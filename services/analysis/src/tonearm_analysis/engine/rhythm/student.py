@@ -1,8 +1,8 @@
-"""The ear of profile `fast`: one small convolutional network over coarse bands.
+"""The ear of profile `fast`, and a part of that of `full`: a small convolutional network.
 
-It was taught by the three networks of profile `full`.  It looks ten seconds to either side and no
-further, so a long recording is read in windows with as much around each as it can see: the same
-windows however the sound comes in, and values as if all had been read at once.
+It hears coarse bands and was taught by the three networks of crnn.py.  It looks ten seconds to
+either side and no further, so a long recording is read in windows with as much around each as it
+can see: the same windows however the sound comes in, and values as if all had been read at once.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class StudentEar:
 def _triangles() -> Floats:
     """Weights that turn a spectrum's magnitudes into bands, (513, 48): one bin each up to 345 Hz.
 
-    They stand for those of the longer window of profile `full`, at its scale.
+    They stand for those of the longer window of the teachers, at its scale.
     """
     wide = np.geomspace(_FIRST_WIDE_BIN, _LAST_BIN, _N_WIDE_EDGES).round().astype(np.int64)
     edges = np.union1d(np.arange(_FIRST_WIDE_BIN + 1), wide)
@@ -165,7 +165,7 @@ def coarse_bands(padded: Floats, n_frames: int) -> Floats:
 def _onset_shares() -> Floats:
     """What turns the rises of all bands into the mean over all, low and high ones, (48, 3).
 
-    A band stands for the bands of profile `full` that it is nearest to, so that the means are alike.
+    A band stands for the bands of the teachers that it is nearest to, so that the means are alike.
     """
     theirs = bank().triangles
     theirs_hz = np.arange(len(theirs)) * (SAMPLE_RATE_HZ / 2 / len(theirs)) @ theirs
