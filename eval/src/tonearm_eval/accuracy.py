@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="ask our engine anew")
     parser.add_argument("--no-new-answers", action="store_true", help="score what is there")
     args = parser.parse_args()
+    args.docs.mkdir(parents=True, exist_ok=True)
     folders = [args.work / "test", args.work / "rough", *args.folder]
     ensure_clips(folders[0], args.clips)
     ensure_rough(folders[1], folders[0])
