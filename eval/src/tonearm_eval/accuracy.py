@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +20,10 @@ from typing import Any, Final
 import numpy as np
 
 from tonearm_analysis.engine import ENGINE_VERSION
-from tonearm_eval import degrade, reliability
+from tonearm_eval import degrade, reliability, tonality
 from tonearm_eval.clips import Clip, read_manifest
 from tonearm_eval.comparison import Scores, best_settings, by_group, column, lead, summary
-from tonearm_eval.page import GROUP_METRICS, STYLE_METRICS, page
+from tonearm_eval.page import HARMONY_METRICS, RHYTHM_METRICS, STYLE_METRICS, page
 from tonearm_eval.run import (
     OURS,
     PEERS,
@@ -43,10 +44,14 @@ ROUGH: Final = (
     "are not. `python -m tonearm_eval.degrade` says more."
 )
 FEWEST_FOR_RELIABILITY: Final = 50
-GROUPS: Final = {
-    "meter": GROUP_METRICS,
-    "soundfont": GROUP_METRICS,
-    "style": tuple(metric for pair in STYLE_METRICS.values() for metric in pair),
+GROUPS: Final[dict[str, tuple[Callable[[Clip], str], tuple[str, ...]]]] = {
+    "meter": (lambda clip: clip.meter or "", RHYTHM_METRICS),
+    "soundfont": (lambda clip: clip.soundfont, RHYTHM_METRICS),
+    "scale": (tonality.holding, HARMONY_METRICS),
+    "style": (
+        lambda clip: clip.style,
+        tuple(metric for pair in STYLE_METRICS.values() for metric in pair),
+    ),
 }
 GENERATED: Final = (
     "Made by the generator's test split: tempo, beats, meter, key and chords are exact, and every "
@@ -128,8 +133,8 @@ def set_figures(folder: Path, out: Path, names: list[str]) -> dict[str, Any]:
         "analysers": analysers,
         "lead": lead(all_scores, us, others) if us in all_scores else {},
         "groups": {
-            group: {n: by_group(all_scores[n], clips, group, metrics) for n in compared}
-            for group, metrics in GROUPS.items()
+            group: {n: by_group(all_scores[n], [name(c) for c in clips], metrics) for n in compared}
+            for group, (name, metrics) in GROUPS.items()
         },
         "key_errors": key_errors(all_scores, clips, out),
         "reliability": reliability.tables(clips, known_answers(answer_file(out, us)))

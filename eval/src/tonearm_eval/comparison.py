@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_eval.clips import Clip
 from tonearm_eval.score import METRICS
 
 Doubles = npt.NDArray[np.float64]
@@ -90,11 +89,10 @@ def lead(all_scores: dict[str, Scores], us: str, peers: list[str]) -> dict[str, 
 
 
 def by_group(
-    scores: Scores, clips: list[Clip], group: str, metrics: tuple[str, ...]
+    scores: Scores, names: list[str], metrics: tuple[str, ...]
 ) -> dict[str, dict[str, float]]:
-    """Means by meter or style, at the settings that are best over all clips."""
+    """Means by group, at the settings that are best over all clips; names: of every clip's group."""
     chosen = best_settings(scores)
-    names = [getattr(clip, group) or "" for clip in clips]
     out: dict[str, dict[str, float]] = {}
     for name in sorted(set(names)):
         inside = np.array([other == name for other in names])

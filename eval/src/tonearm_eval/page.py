@@ -17,7 +17,14 @@ TITLES: Final = {
     "key_weighted": "key MIREX",
     "chord_share": "chords",
 }
-GROUP_METRICS: Final = ("tempo_acc1", "tempo_acc2", "beat_f", "downbeat_f", "meter")
+RHYTHM_METRICS: Final = ("tempo_acc1", "tempo_acc2", "beat_f", "downbeat_f", "meter")
+HARMONY_METRICS: Final = ("key_exact", "key_weighted", "chord_share")
+GROUP_TITLES: Final = {
+    "meter": "By meter",
+    "soundfont": "By soundfont",
+    "scale": "By whose scale holds all notes of the true chords (a vamp on I and II fits another "
+    "key's alone: no count of notes tells its key)",
+}
 STYLE_METRICS: Final = {
     "Tempo Acc1 / Acc2": ("tempo_acc1", "tempo_acc2"),
     "Key / chords": ("key_exact", "chord_share"),
@@ -81,11 +88,11 @@ def lead_table(lead: dict[str, Any], best: dict[str, Any]) -> list[str]:
 
 
 def group_table(title: str, groups: dict[str, dict[str, Any]]) -> list[str]:
-    """One row a meter (or soundfont) and metric, one column an analyser."""
+    """One row a group and metric, one column an analyser."""
     names, own = list(groups), next(iter(groups.values()))
     rows = []
     for group, counts in own.items():
-        for metric in GROUP_METRICS:
+        for metric in METRICS:
             found = [groups[n].get(group, {}).get(metric) for n in names]
             if group and any(value is not None for value in found):
                 cells = ["-" if value is None else f"{value:.3f}" for value in found]
@@ -151,10 +158,10 @@ def section(name: str, figures: dict[str, Any], diagram: str) -> list[str]:
         "",
     ]
     lines += lead_table(figures["lead"], analysers[us]["best"])
-    for title in ("meter", "soundfont"):
-        groups = figures["groups"][title]
+    for group, title in GROUP_TITLES.items():
+        groups = figures["groups"][group]
         if len(next(iter(groups.values()))) > 1:
-            lines += [f"By {title}:", "", *group_table(title, groups)]
+            lines += [f"{title}:", "", *group_table(group, groups)]
     styles = figures["groups"]["style"]
     if len(next(iter(styles.values()))) > 1:
         for title, metrics in STYLE_METRICS.items():
