@@ -19,7 +19,7 @@ from tonearm_contracts.events.job import AnalysisSummary
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class Stats(_Part):

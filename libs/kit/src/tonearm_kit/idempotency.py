@@ -52,6 +52,25 @@ class RequestStillRunning(AppError):
     code, kind, retryable = "request_still_running", Kind.CONFLICT, True
 
 
+KEY_REFUSALS = (IdempotencyKeyMalformed, IdempotencyKeyReused, RequestStillRunning)
+"""What a route that uses `once` may answer with, beside its own."""
+
+KEY_DESCRIBED: dict[str, JsonValue] = {
+    "parameters": [
+        {
+            "name": HEADER,
+            "in": "header",
+            "required": False,
+            "description": "Makes the request safe to repeat: the first answer is told again, "
+            f"marked by `{REPLAYED}: true`.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX + 2},
+            "example": '"b5f4a7c0-order-17"',
+        }
+    ]
+}
+"""The `openapi_extra` of a route that uses `once`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What is stored of an answer and told again."""

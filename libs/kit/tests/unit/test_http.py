@@ -32,6 +32,12 @@ class Busy(AppError):
     code, kind, retryable = "busy", Kind.EXHAUSTED, True
 
 
+class TooFast(AppError):
+    """No record turns as fast."""
+
+    code, kind = "too_fast", Kind.INVALID
+
+
 class Speed(BaseModel):
     rpm: int
 
@@ -40,8 +46,8 @@ def records() -> APIRouter:
     router = APIRouter(prefix="/v1/records", tags=["records"])
 
     @router.get("/{record_id}", responses=problems(RecordMissing, Busy))
-    async def get(record_id: str) -> dict[str, str]:
-        """Get one."""
+    async def play(record_id: str) -> dict[str, str]:
+        """Play a record. From `/v1/records`, side A first."""
         raise RecordMissing(f"no record {record_id}", record_id=record_id)
 
     @router.patch("/{record_id}")
@@ -60,7 +66,7 @@ def records() -> APIRouter:
     async def remote() -> None:
         raise RemoteError("the other side said so", code="quota_exceeded", kind=Kind.EXHAUSTED)
 
-    @router.post("/speed")
+    @router.post("/speed", responses=problems(TooFast))
     async def speed(speed: Speed) -> Speed:
         return speed
 
@@ -250,8 +256,35 @@ async def test_the_description_speaks_of_problems_only(client: httpx.AsyncClient
     assert list(responses["404"]["content"]) == [PROBLEM]
     assert "busy" in responses["429"]["description"]
     assert "/livez" not in schema["paths"]
-    mine = schema["paths"]["/v1/records/mine/all"]["get"]
+
+
+async def test_the_description_names_what_the_doors_refuse(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    mine = paths["/v1/records/mine/all"]["get"]
     assert mine["security"] == [{"access_token": []}]
+    told = mine["responses"]["401"]["content"][PROBLEM]["examples"]
+    assert set(told) == {"token_missing", "token_invalid", "token_expired"}
+    assert "422" not in mine["responses"], "it takes nothing that could be wrong"
+    speed = paths["/v1/records/speed"]["post"]["responses"]
+    assert set(speed["413"]["content"][PROBLEM]["examples"]) == {"body_too_large"}
+    assert set(speed["422"]["content"][PROBLEM]["examples"]) == {"too_fast", "invalid_request"}
+
+
+async def test_the_description_reads_well_in_generated_clients(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    one = paths["/v1/records/{record_id}"]["get"]
+    assert one["operationId"] == "play"
+    assert one["summary"] == "Play a record"
+    assert one["description"] == "From `/v1/records`, side A first."
+
+
+async def test_an_example_of_a_problem_is_what_is_answered(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    responses = document["paths"]["/v1/records/{record_id}"]["get"]["responses"]
+    example = responses["404"]["content"][PROBLEM]["examples"]["record_missing"]["value"]
+    answer = (await client.get("/v1/records/7")).json()
+    for member in ("type", "title", "status", "code"):
+        assert example[member] == answer[member]
 
 
 async def ready(app: FastAPI) -> httpx.Response:

@@ -103,6 +103,7 @@ async def assemble(settings: AnalysisSettings) -> AsyncIterator[Service]:
             app=create_app(
                 title="Tonearm analysis",
                 version="1",
+                description="What was heard in a recording.",
                 readiness=[Check("postgres", db.ping)],
                 routers=[
                     http.routes(get=partial(get_analysis, begin=store.begin, rank=rank_tempi))

@@ -195,7 +195,9 @@ def build(
 
     app = create_app(
         title="Tonearm notify",
-        version=VERSION,
+        version="1",
+        description="What happened, told at once: event streams, notifications, webhooks. "
+        "The WebSocket, `/connection/websocket`, speaks the Centrifugo client protocol.",
         routers=[
             events.routes(open_stream=streams.open, tickets=tickets),
             notification_routes(notifications),

@@ -7,32 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
 
-from tonearm_kit.errors import AppError
 from tonearm_kit.http import health
 from tonearm_kit.http import problem as problem_module
 from tonearm_kit.http.body import BodyLimit
+from tonearm_kit.http.describe import ANY_PROBLEM, describe, operation_id
 from tonearm_kit.http.door import Door
 from tonearm_kit.http.health import Check
-from tonearm_kit.http.problem import MEDIA_TYPE, STATUS, Problem
 from tonearm_kit.tokens import TokenVerifier
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-
-_SCHEMA_REF = {"$ref": "#/components/schemas/Problem"}
-
-
-def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
-    """Return what a route's `responses=` says about the errors it may answer with."""
-    by_status: dict[int | str, list[str]] = {}
-    for error in errors:
-        by_status.setdefault(STATUS[error.kind], []).append(f"`{error.code}`: {error.title()}")
-    return {status: _documented("  \n".join(lines)) for status, lines in by_status.items()}
-
-
-def _documented(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": _SCHEMA_REF}}}
 
 
 def create_app(
@@ -65,10 +49,8 @@ def create_app(
         redirect_slashes=False,
         # The door traces; the framework's own spans would be a second, unpinned set.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        responses={
-            422: _documented("`invalid_request`: The request does not have the right shape."),
-            "default": _documented("Any other problem."),
-        },
+        responses=ANY_PROBLEM,
+        generate_unique_id_function=operation_id,
     )
     app.state.draining = False
     app.state.token_verifier = verifier
@@ -83,28 +65,11 @@ def create_app(
         by_prefix=dict(body_size_bytes_max_by_prefix or {}),
     )
     app.add_middleware(Door)
-    _describe(app)
-    return app
-
-
-def _describe(app: FastAPI) -> None:
-    """Make `app.openapi` name the problem schema and nothing of the framework's own."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                routes=app.routes,
-            )
-            components = schema.setdefault("components", {}).setdefault("schemas", {})
-            for name in ("HTTPValidationError", "ValidationError"):
-                components.pop(name, None)
-            components["Problem"] = Problem.model_json_schema(
-                ref_template="#/components/schemas/{model}"
-            )
-            app.openapi_schema = schema
+            app.openapi_schema = describe(app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+    return app

@@ -49,6 +49,12 @@ _FRAMEWORK_CODES = {
 }
 
 
+class InvalidRequest(AppError):
+    """The request does not have the shape that this route takes; `errors` says where and why."""
+
+    code, kind = "invalid_request", Kind.INVALID
+
+
 class Problem(BaseModel):
     """An error, RFC 9457. Further members depend on the type."""
 
@@ -174,13 +180,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(
-            status=422,
-            code="invalid_request",
-            title="The request does not have the shape that this route takes.",
-            request_id=request_id(request),
-            members={"errors": validation_errors(error.errors())},
-        )
+        refused = InvalidRequest(errors=validation_errors(error.errors()))
+        return from_app_error(refused, request_id=request_id(request))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:

@@ -7,12 +7,27 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from tonearm_analysis.domain.errors import AnalysisNotFound, TempoRangeEmpty
 from tonearm_analysis.usecases.get_analysis import Analysis, GetAnalysis
+from tonearm_contracts.analysis_result import AnalysisResult
 from tonearm_kit.http import problems
-from tonearm_kit.tokens import Caller, TokenExpired, TokenInvalid, TokenMissing
+from tonearm_kit.tokens import Caller
+
+
+class _StoredResult:
+    """Describes a stored document by the model that wrote it; its bytes are served as they are."""
+
+    def __get_pydantic_json_schema__(
+        self, _own: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(AnalysisResult.__pydantic_core_schema__)
+
+
+Result = Annotated[Mapping[str, Any], _StoredResult()]
 
 
 class StageView(BaseModel):
@@ -49,7 +64,7 @@ class AnalysisView(BaseModel):
     engine_duration_s: float | None
     failure: FailureView | None
     stages: list[StageView]
-    result: Mapping[str, Any] | None
+    result: Result | None
 
     @classmethod
     def of(cls, analysis: Analysis) -> AnalysisView:
@@ -98,9 +113,7 @@ def routes(*, get: Callable[[GetAnalysis], Awaitable[Analysis]]) -> APIRouter:
 
     @router.get(
         "/{audio_id}/analysis",
-        responses=problems(
-            AnalysisNotFound, TempoRangeEmpty, TokenMissing, TokenInvalid, TokenExpired
-        ),
+        responses=problems(AnalysisNotFound, TempoRangeEmpty),
     )
     async def get_analysis(
         audio_id: Annotated[str, Path(max_length=64)],

@@ -151,3 +151,12 @@ async def test_other_peoples_analyses_are_not_there(
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "https://tonearm.dev/problems/analysis-not-found"
+
+
+async def test_the_description_has_the_shape_of_a_result(api: httpx.AsyncClient) -> None:
+    schemas = (await api.get("/openapi.json")).json()["components"]["schemas"]
+    shown = schemas["AnalysisView"]["properties"]["result"]["anyOf"]
+    assert {"$ref": "#/components/schemas/AnalysisResult"} in shown
+    assert {"rhythm", "harmony", "loudness"} <= set(schemas["AnalysisResult"]["properties"])
+    tuning = schemas["Harmony"]["properties"]["tuning_cents"]
+    assert tuning["description"].startswith("Deviation from A4")

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
@@ -54,7 +53,7 @@ def make_app(parts: Parts) -> FastAPI:
     settings = parts.settings
     return kit_http.create_app(
         title="Tonearm auth",
-        version=version("tonearm-auth"),
+        version="1",
         description="Accounts, sessions, flags, limits and quota.",
         routers=[
             http_auth.routes(make_auth_door(parts)),

@@ -33,7 +33,14 @@ from tonearm_auth.usecases.tokens import TokenPair
 from tonearm_kit import tokens
 from tonearm_kit.errors import AppError
 from tonearm_kit.http import problems
-from tonearm_kit.idempotency import Claim, IdempotencyStore, Reply, once
+from tonearm_kit.idempotency import (
+    KEY_DESCRIBED,
+    KEY_REFUSALS,
+    Claim,
+    IdempotencyStore,
+    Reply,
+    once,
+)
 from tonearm_kit.logs import get_logger
 
 log = get_logger(__name__)
@@ -128,12 +135,17 @@ def _add_entry_routes(router: APIRouter, door: AuthDoor) -> None:
         "/register",
         status_code=201,
         response_model=AccountView,
+        openapi_extra=KEY_DESCRIBED,
         responses=problems(
-            errors.EmailTaken, errors.EmailInvalid, errors.PasswordRejected, errors.HashingBusy
+            errors.EmailTaken,
+            errors.EmailInvalid,
+            errors.PasswordRejected,
+            errors.HashingBusy,
+            *KEY_REFUSALS,
         ),
     )
     async def post_register(request: Request, body: RegisterBody) -> Response:
-        """Open an account. Honours `Idempotency-Key`."""
+        """Open an account."""
 
         async def work(claim: Claim | None) -> Reply:
             async def recorded(tx: Tx, account: Account) -> None:

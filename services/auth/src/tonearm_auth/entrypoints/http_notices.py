@@ -17,7 +17,14 @@ from tonearm_auth.usecases.announce_notice import AnnounceNotice
 from tonearm_auth.usecases.ports import Tx
 from tonearm_kit import tokens
 from tonearm_kit.http import problems
-from tonearm_kit.idempotency import Claim, IdempotencyStore, Reply, once
+from tonearm_kit.idempotency import (
+    KEY_DESCRIBED,
+    KEY_REFUSALS,
+    Claim,
+    IdempotencyStore,
+    Reply,
+    once,
+)
 
 
 class NoticeBody(BaseModel):
@@ -49,12 +56,16 @@ def routes(door: NoticeDoor) -> APIRouter:
         "",
         status_code=201,
         response_model=NoticeView,
+        openapi_extra=KEY_DESCRIBED,
         responses=problems(
-            errors.SuperuserRequired, errors.SessionEnded, errors.NoticePeriodInvalid
+            errors.SuperuserRequired,
+            errors.SessionEnded,
+            errors.NoticePeriodInvalid,
+            *KEY_REFUSALS,
         ),
     )
     async def post_notice(caller: tokens.Caller, request: Request, body: NoticeBody) -> Response:
-        """Tell everybody who listens on the channel `system`. Honours `Idempotency-Key`."""
+        """Tell everybody who listens on the channel `system`."""
 
         async def work(claim: Claim | None) -> Reply:
             async def recorded(tx: Tx, notice: Notice) -> None:

@@ -11,7 +11,14 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from tonearm_kit.http import problems
-from tonearm_kit.idempotency import Claim, IdempotencyStore, Reply, once
+from tonearm_kit.idempotency import (
+    KEY_DESCRIBED,
+    KEY_REFUSALS,
+    Claim,
+    IdempotencyStore,
+    Reply,
+    once,
+)
 from tonearm_kit.tokens import Caller
 from tonearm_notify.domain.errors import (
     DeliveryNotFound,
@@ -170,7 +177,8 @@ def _manage(router: APIRouter, webhooks: Webhooks, idempotency: IdempotencyStore
         "",
         status_code=201,
         response_model=WebhookWithSecret,
-        responses=problems(TooManyWebhooks, WebhookAddressRefused),
+        openapi_extra=KEY_DESCRIBED,
+        responses=problems(TooManyWebhooks, WebhookAddressRefused, *KEY_REFUSALS),
     )
     async def post_webhook(caller: Caller, request: Request, new: NewWebhook) -> Response:
         """Make a webhook. Messages follow Standard Webhooks."""
