@@ -56,11 +56,6 @@ class Stack:
         return self.env["TONEARM_GATEWAY_URL"]
 
     @property
-    def gateway_admin_url(self) -> str:
-        """Envoy's administration."""
-        return self.env["TONEARM_GATEWAY_ADMIN_URL"]
-
-    @property
     def zipkin_url(self) -> str:
         """The tracing backend."""
         return self.env["TONEARM_ZIPKIN_URL"]

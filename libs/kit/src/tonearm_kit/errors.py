@@ -119,9 +119,3 @@ class Unavailable(AppError):
     """A part that this request needs is not available right now."""
 
     code, kind, retryable = "unavailable", Kind.UNAVAILABLE, True
-
-
-class DeadlineExceeded(AppError):
-    """The call took longer than its deadline."""
-
-    code, kind, retryable = "deadline_exceeded", Kind.UNAVAILABLE, True

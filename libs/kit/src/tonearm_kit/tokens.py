@@ -239,14 +239,3 @@ async def current_caller(
 
 Caller = Annotated[Principal, Depends(current_caller)]
 """Parameter type of a route that needs a caller; 401 without a valid token."""
-
-
-def caller(verifier: TokenVerifier) -> Callable[[Request], Any]:
-    """Return a dependency that checks tokens with `verifier` rather than the app's own."""
-
-    async def checked(request: Request) -> Principal:
-        principal = await verifier.verify(bearer_token(request))
-        bind(account_id=principal.account_id)
-        return principal
-
-    return checked

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from tonearm_kit import grpc as kit_grpc
-from tonearm_kit.errors import AppError, DeadlineExceeded, Kind, RemoteError
+from tonearm_kit.errors import AppError, Kind, RemoteError
 from tonearm_kit.testing.spans import Spans
 
 pytestmark = pytest.mark.integration
@@ -194,7 +194,3 @@ async def test_a_running_call_is_finished_while_stopping() -> None:
         await entered.wait()
         release.set()
         assert await call == "done"
-
-
-def test_deadline_exceeded_is_worth_a_retry() -> None:
-    assert DeadlineExceeded().can_retry

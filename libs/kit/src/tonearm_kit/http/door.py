@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, field
 
 import structlog
-from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -173,8 +172,3 @@ class Door:
             client=client[0] if client else None,
             **({"error": exchange.error} if exchange.error else {}),
         )
-
-
-def current_request_span() -> Span:
-    """Return the span of the request being served, to hang attributes on."""
-    return trace.get_current_span()

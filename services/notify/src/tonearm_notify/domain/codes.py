@@ -53,11 +53,6 @@ class Disconnect:
     code: int
     reason: str
 
-    @property
-    def reconnect(self) -> bool:
-        """Tell whether a client that follows the protocol connects again."""
-        return self.code < 3500
-
 
 CLOSED = Disconnect(3000, "connection closed")
 SHUTDOWN = Disconnect(3001, "shutdown")

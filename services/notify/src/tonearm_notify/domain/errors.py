@@ -29,12 +29,6 @@ class StreamDenied(AppError):
     code, kind = "stream_denied", Kind.UNAUTHENTICATED
 
 
-class NotificationNotFound(AppError):
-    """There is no such notification."""
-
-    code, kind = "notification_not_found", Kind.NOT_FOUND
-
-
 class InvalidCursor(AppError):
     """The cursor is not one that this list has given out."""
 

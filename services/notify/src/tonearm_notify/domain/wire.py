@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tonearm_notify.domain.codes import Disconnect, Error, Unsubscribe
+from tonearm_notify.domain.codes import Error, Unsubscribe
 
 PING = b"{}"
 """The server's ping and the client's pong alike."""
@@ -66,11 +66,6 @@ def push_unsubscribe(channel: str, why: Unsubscribe) -> str:
     return dumps(
         {"push": {"channel": channel, "unsubscribe": {"code": why.code, "reason": why.reason}}}
     )
-
-
-def push_disconnect(why: Disconnect) -> str:
-    """Return the push that ends a connection where no close code can travel."""
-    return dumps({"push": {"disconnect": {"code": why.code, "reason": why.reason}}})
 
 
 def reply_error(command_id: int, error: Error) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from tonearm_contracts import events as contracts
 from tonearm_kit.ids import new_id
-from tonearm_notify.domain import channels, codes, wire
+from tonearm_notify.domain import channels, wire
 from tonearm_notify.domain.channels import Channel, Space
 from tonearm_notify.usecases.record import PUBLISHED_TYPES
 
@@ -84,5 +84,3 @@ def test_a_push_is_one_line_of_json_whatever_the_data_holds() -> None:
         "time": 7,
         "tags": {"traceparent": "00-a-b-01"},
     }
-    gone = json.loads(wire.push_disconnect(codes.SHUTDOWN))
-    assert gone == {"push": {"disconnect": {"code": 3001, "reason": "shutdown"}}}
