@@ -43,7 +43,9 @@ def test_the_key_file_is_made_once(tmp_path: Path) -> None:
     assert SecretBox.from_file(path).key_id == SecretBox.from_file(path).key_id
 
 
-@pytest.mark.parametrize("text", ["", ",", "short", f"{NEW},short"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "short", f"{NEW},short"], ids=["nothing", "comma", "short", "one-short"]
+)
 def test_other_texts_are_no_keys(text: str) -> None:
     with pytest.raises(WrongSealingKey):
         SecretBox.from_text(text)
