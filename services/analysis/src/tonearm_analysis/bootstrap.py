@@ -18,6 +18,7 @@ from tonearm_analysis.adapters.postgres import PostgresStore
 from tonearm_analysis.adapters.tempo_ranking import rank_tempi
 from tonearm_analysis.adapters.worker_pool import PoolSettings, WorkerPool
 from tonearm_analysis.entrypoints import consumers, http
+from tonearm_analysis.entrypoints.measures import JobMeasures
 from tonearm_analysis.settings import AnalysisSettings
 from tonearm_analysis.usecases.analyze_recording import analyze_recording
 from tonearm_analysis.usecases.forget import forget_account, forget_audio
@@ -124,7 +125,11 @@ async def assemble(settings: AnalysisSettings) -> AsyncIterator[Service]:
                     job_timeout_s=settings.job_timeout_s * 2 + 60,
                     priority_topics=(topics.ANALYSIS_REQUEST_PRIORITY.name,),
                 ),
-                job_handlers={AnalysisRequested.TYPE: consumers.on_analysis_requested(analyze)},
+                job_handlers={
+                    AnalysisRequested.TYPE: consumers.on_analysis_requested(
+                        analyze, measures=JobMeasures()
+                    )
+                },
                 claims=claims,
             ),
             deletions=ConsumerRunner(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tonearm_analysis.usecases.analyze_recording import AnalyzeRecording
+from tonearm_analysis.entrypoints.measures import JobMeasures
+from tonearm_analysis.usecases.analyze_recording import AnalyzeRecording, Ending
 from tonearm_contracts.envelope import CloudEvent
 from tonearm_contracts.events import AccountDeleted, AnalysisRequested, AudioDeleted
 from tonearm_kit.db import Connection
 from tonearm_kit.kafka import Handler, JobHandler, decode
 
 
-def on_analysis_requested(analyze: Callable[[AnalyzeRecording], Awaitable[None]]) -> JobHandler:
+def on_analysis_requested(
+    analyze: Callable[[AnalyzeRecording], Awaitable[Ending]], *, measures: JobMeasures
+) -> JobHandler:
     """Return the handler of requests; it may run for minutes and owns its transactions."""
 
     async def handle(event: CloudEvent) -> None:
         asked = decode(event, AnalysisRequested)
-        await analyze(
+        ending = await analyze(
             AnalyzeRecording(
                 job_id=asked.job_id,
                 audio_id=asked.audio_id,
@@ -28,6 +31,7 @@ def on_analysis_requested(analyze: Callable[[AnalyzeRecording], Awaitable[None]]
                 quota_reservation_id=asked.quota_reservation_id,
             )
         )
+        measures.count(ending)
 
     return handle
 

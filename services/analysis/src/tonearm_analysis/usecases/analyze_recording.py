@@ -41,6 +41,21 @@ class AnalyzeRecording:
     quota_reservation_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one run of a job ended: `completed`, `reused`, `idle` or the code of its failure.
+
+    `reused` took the stored result of equal bytes; `idle` had nothing left to do.
+    `engine_duration_s` is what the engine took, seconds, where it ran to its end.
+    """
+
+    outcome: str
+    engine_duration_s: float | None = None
+
+
+IDLE = Ending("idle")
+
+
 async def analyze_recording(
     cmd: AnalyzeRecording,
     *,
@@ -50,7 +65,7 @@ async def analyze_recording(
     clock: Clock,
     attempts_max: int,
     progress_items_max: int,
-) -> None:
+) -> Ending:
     """Take the job, run the engine, store the result and announce it.
 
     May run any number of times for one job: the job is closed once, each stage is announced
@@ -59,34 +74,38 @@ async def analyze_recording(
     AnalysisFailed.
     """
     job = await _take(cmd, begin=begin, analyzer=analyzer, clock=clock)
-    if job is None:
-        return
+    if isinstance(job, Ending):
+        return job
     if job.attempts > attempts_max:
         detail = f"The analysis was begun {attempts_max} times and never ended."
-        await _fail(job, "gave_up", detail, begin=begin, clock=clock)
-        return
+        return await _fail(job, "gave_up", detail, begin=begin, clock=clock)
     try:
-        if await _complete_from_store(job, begin=begin, clock=clock):
-            return
+        stored = await _find_complete(job, begin=begin)
+        if stored is not None:
+            return await _complete(job, stored, reused=True, begin=begin, clock=clock)
+        ending = IDLE
         async with (
             recordings.fetch(cmd.object_key, size_bytes=cmd.size_bytes) as path,
             aclosing(analyzer.analyze(path, parameters=job.parameters)) as steps,
         ):
             async for step in steps:
                 if isinstance(step, Finished):
-                    await _complete(job, step.outcome, cached=False, begin=begin, clock=clock)
+                    ending = await _complete(
+                        job, step.outcome, reused=False, begin=begin, clock=clock
+                    )
                 else:
                     await _tell(job, step, begin=begin, items_max=progress_items_max)
+        return ending
     except NotAnalysable as error:
-        await _fail(job, error.reason_code, error.detail, begin=begin, clock=clock)
+        return await _fail(job, error.reason_code, error.detail, begin=begin, clock=clock)
     except (ObjectMissing, TimedOut, WorkerDied) as error:
-        await _fail(job, error.code, error.detail, begin=begin, clock=clock)
+        return await _fail(job, error.code, error.detail, begin=begin, clock=clock)
 
 
 async def _take(
     cmd: AnalyzeRecording, *, begin: Begin, analyzer: Analyzer, clock: Clock
-) -> Job | None:
-    """Return the open job, or None when there is nothing left to do."""
+) -> Job | Ending:
+    """Return the open job, or how it ended where there is nothing left to do."""
     wrong: NotAnalysable | None = None
     parameters: Mapping[str, JsonValue] = cmd.parameters
     try:
@@ -96,7 +115,7 @@ async def _take(
     now = clock.now()
     async with begin() as tx:
         if await tx.jobs.is_deleted(cmd.audio_id):
-            return None
+            return IDLE
         job = await tx.jobs.take(
             Job(
                 job_id=cmd.job_id,
@@ -115,7 +134,7 @@ async def _take(
             )
         )
         if not job.is_open:
-            return None
+            return IDLE
         if job.attempts == 1:
             await tx.announce(
                 AnalysisStarted(
@@ -127,8 +146,7 @@ async def _take(
                 )
             )
     if wrong is not None:
-        await _fail(job, wrong.reason_code, wrong.detail, begin=begin, clock=clock)
-        return None
+        return await _fail(job, wrong.reason_code, wrong.detail, begin=begin, clock=clock)
     return job
 
 
@@ -151,23 +169,20 @@ async def _tell(job: Job, stage: Stage, *, begin: Begin, items_max: int) -> None
             )
 
 
-async def _complete_from_store(job: Job, *, begin: Begin, clock: Clock) -> bool:
+async def _find_complete(job: Job, *, begin: Begin) -> Outcome | None:
     async with begin() as tx:
         outcome = await tx.jobs.find_outcome(job.key)
-    if outcome is None or not outcome.complete:
-        return False
-    await _complete(job, outcome, cached=True, begin=begin, clock=clock)
-    return True
+    return outcome if outcome is not None and outcome.complete else None
 
 
 async def _complete(
-    job: Job, outcome: Outcome, *, cached: bool, begin: Begin, clock: Clock
-) -> None:
+    job: Job, outcome: Outcome, *, reused: bool, begin: Begin, clock: Clock
+) -> Ending:
     now = clock.now()
     async with begin() as tx:
         if not await tx.jobs.complete(job.job_id, now=now):
-            return
-        if not cached:
+            return IDLE
+        if not reused:
             await tx.jobs.add_outcome(job.key, outcome, now=now)
         await tx.announce(
             AnalysisCompleted(
@@ -177,19 +192,20 @@ async def _complete(
                 result_id=outcome.result_id,
                 engine_version=job.key.engine_version,
                 engine_duration_s=outcome.engine_duration_s,
-                cached=cached,
+                cached=reused,
                 summary=AnalysisSummary.model_validate(outcome.summary),
                 quota_reservation_id=job.quota_reservation_id,
                 completed_at=now,
             )
         )
+    return Ending("reused") if reused else Ending("completed", outcome.engine_duration_s)
 
 
-async def _fail(job: Job, code: str, reason: str, *, begin: Begin, clock: Clock) -> None:
+async def _fail(job: Job, code: str, reason: str, *, begin: Begin, clock: Clock) -> Ending:
     now = clock.now()
     async with begin() as tx:
         if not await tx.jobs.fail(job.job_id, code=code, reason=reason, now=now):
-            return
+            return IDLE
         await tx.announce(
             AnalysisFailed(
                 job_id=job.job_id,
@@ -201,3 +217,4 @@ async def _fail(job: Job, code: str, reason: str, *, begin: Begin, clock: Clock)
                 failed_at=now,
             )
         )
+    return Ending(code)

@@ -16,11 +16,11 @@ from tonearm_analysis.domain.errors import (
     TimedOut,
     WorkerDied,
 )
-from tonearm_analysis.usecases.analyze_recording import AnalyzeRecording, analyze_recording
+from tonearm_analysis.usecases.analyze_recording import AnalyzeRecording, Ending, analyze_recording
 from tonearm_contracts.events import AnalysisCompleted, AnalysisFailed, AnalysisProgressed
 from tonearm_kit.testing.clock import FixedClock
 
-Analyze = Callable[[AnalyzeRecording], Awaitable[None]]
+Analyze = Callable[[AnalyzeRecording], Awaitable[Ending]]
 
 
 @pytest.fixture
@@ -37,9 +37,11 @@ def analyze(store: Any, recordings: Any, analyzer: Any, fixed_clock: FixedClock)
 
 
 async def test_stages_are_told_as_they_end_and_the_result_once(
-    analyze: Analyze, store: Any, request_: AnalyzeRecording
+    analyze: Analyze, store: Any, analyzer: Any, request_: AnalyzeRecording
 ) -> None:
-    await analyze(request_)
+    ending = await analyze(request_)
+
+    assert ending == Ending("completed", analyzer.outcome.engine_duration_s)
 
     assert store.told == [
         "AnalysisStarted",
@@ -66,7 +68,7 @@ async def test_the_same_request_again_says_nothing_new(
     await analyze(request_)
     told = list(store.told)
 
-    await analyze(request_)
+    assert await analyze(request_) == Ending("idle")
 
     assert store.told == told
     assert analyzer.runs == 1
@@ -76,7 +78,9 @@ async def test_equal_bytes_are_analysed_once(
     analyze: Analyze, store: Any, analyzer: Any, request_: AnalyzeRecording
 ) -> None:
     await analyze(request_)
-    await analyze(replace(request_, job_id="j2", audio_id="a2", account_id="bert"))
+    again = replace(request_, job_id="j2", audio_id="a2", account_id="bert")
+
+    assert await analyze(again) == Ending("reused")
 
     assert analyzer.runs == 1
     last = store.state.events[-1]
@@ -130,7 +134,7 @@ async def test_what_no_retry_can_help_fails_with_its_reason(
 ) -> None:
     analyzer.error = error
 
-    await analyze(request_)
+    assert await analyze(request_) == Ending(code)
 
     last = store.state.events[-1]
     assert isinstance(last, AnalysisFailed)
