@@ -79,12 +79,17 @@ gateway: setup ## Render the gateway's ConfigMap for Kubernetes
 env-example: setup ## Write .env.example from the settings classes
 	$(PY) -m tonearm_kit.settings_doc --out .env.example $(SETTINGS)
 
+.PHONY: problems
+problems: setup ## Write docs/problems.md from the errors
+	$(PY) scripts/problems.py write
+
 .PHONY: generated
 generated: setup ## Fail when generated files differ from their source
 	scripts/proto.sh check
 	$(LOCAL) gateway k8s --check
 	$(PY) -m tonearm_kit.settings_doc --check .env.example $(SETTINGS)
 	$(PY) -m tonearm_contracts.publish check
+	$(PY) scripts/problems.py check
 
 .PHONY: contracts
 contracts: setup ## Publish the event contracts: schemas (new revisions only), asyncapi.json, docs/events.html

@@ -35,7 +35,7 @@ class IdempotencyKeyMissing(AppError):
 
 
 class IdempotencyKeyMalformed(AppError):
-    """The Idempotency-Key is not a quoted string of 1 to 255 visible ASCII characters."""
+    """The Idempotency-Key is not a string of 1 to 255 printable ASCII characters."""
 
     code, kind = "idempotency_key_malformed", Kind.MALFORMED
 

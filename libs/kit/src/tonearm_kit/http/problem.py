@@ -34,7 +34,7 @@ STATUS: Mapping[Kind, int] = {
     Kind.UNAVAILABLE: 503,
 }
 
-_FRAMEWORK_CODES = {
+FRAMEWORK_PROBLEMS: Mapping[int, tuple[str, str]] = {
     400: ("malformed_request", "The request could not be read."),
     401: ("unauthenticated", "The request carries no valid credentials."),
     403: ("forbidden", "The caller may not do this."),
@@ -47,6 +47,7 @@ _FRAMEWORK_CODES = {
     500: ("internal_error", "The server failed; the error has been logged."),
     503: ("unavailable", "The service cannot answer right now."),
 }
+"""Code and title of a status that no error class stands for."""
 
 
 class InvalidRequest(AppError):
@@ -121,8 +122,8 @@ def from_app_error(error: AppError, *, request_id: str | None = None) -> Respons
     return problem_response(
         status=status,
         code=code,
-        title=_FRAMEWORK_CODES[500][1] if hidden else _title(error),
-        detail=_FRAMEWORK_CODES[500][1] if hidden else error.detail,
+        title=FRAMEWORK_PROBLEMS[500][1] if hidden else _title(error),
+        detail=FRAMEWORK_PROBLEMS[500][1] if hidden else error.detail,
         request_id=request_id,
         members={} if hidden else error.members,
     )
@@ -152,7 +153,7 @@ def from_status(
     status: int, *, request_id: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return the problem of a bare HTTP status, such as the router's 404 and 405."""
-    code, title = _FRAMEWORK_CODES.get(status, (f"http_{status}", f"HTTP status {status}."))
+    code, title = FRAMEWORK_PROBLEMS.get(status, (f"http_{status}", f"HTTP status {status}."))
     return problem_response(
         status=status, code=code, title=title, request_id=request_id, headers=headers
     )

@@ -30,7 +30,7 @@ class StreamDenied(AppError):
 
 
 class InvalidCursor(AppError):
-    """The cursor is not one that this list has given out."""
+    """The cursor is not one that this list gave out."""
 
     code, kind = "invalid_cursor", Kind.INVALID
 
