@@ -130,7 +130,7 @@ def _retry_after_s(value: str | None) -> float | None:
         return float(value[:9])
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for years and hours of eleven digits
         return None
 
 

@@ -95,9 +95,11 @@ def is_public(address: str) -> bool:
             inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
         if ip.ipv4_mapped is not None:
             inner.remove(ip)
-    return all(one.is_global and not one.is_multicast for one in inner)
+    return all(one.is_global and not one.is_multicast and one not in _SITE_LOCAL for one in inner)
 
 
+_SITE_LOCAL: Final = ipaddress.IPv6Network("fec0::/10")
+"""Withdrawn by RFC 3879, so no registry calls it private; old networks still route it inside."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
