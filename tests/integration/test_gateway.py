@@ -217,7 +217,9 @@ def test_all_that_a_service_offers_is_let_through_to_it(
     stack: Stack, api: httpx.Client, service: str
 ) -> None:
     document = httpx.get(f"{stack.service_url(service)}/openapi.json").json()
-    assert api.get(f"/openapi/{service}.json").json() == document
+    described = api.get(f"/openapi/{service}.json")
+    assert described.json() == document
+    assert described.headers["x-content-type-options"] == "nosniff"
     offered = [
         (method.upper(), re.sub(r"\{[^}]*\}", "x", path))
         for path, item in document["paths"].items()
