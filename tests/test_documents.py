@@ -14,6 +14,7 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
     if not page.relative_to(ROOT).parts[0].startswith(".")
 )
+OPERATIONS = ROOT / "docs/operations.md"
 _LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
 _TARGET = re.compile(r"`make ([a-z-]+)")
 
@@ -33,3 +34,20 @@ def test_make_has_the_targets_that_a_page_names(page: Path) -> None:
 def test_the_first_page_is_among_them() -> None:
     assert ROOT / "README.md" in PAGES
     assert len(PAGES) > 20
+
+
+def test_every_metric_that_operators_are_told_of_exists() -> None:
+    made = {
+        name.replace(".", "_")
+        for source in (*ROOT.glob("libs/kit/src"), *ROOT.glob("services/*/src"))
+        for file in source.rglob("*.py")
+        for name in re.findall(r'"((?:tonearm|http|db|rpc|messaging)\.[a-z_.]+)"', file.read_text())
+    }
+    told = set(
+        re.findall(
+            r"\b((?:tonearm|http|db|rpc|messaging)_[a-z_]+?)(?:_(?:total|seconds|bucket))*[\[\]){( ]",
+            "\n".join(re.findall(r"^\| `([^`]+)` \|", OPERATIONS.read_text(), re.MULTILINE)),
+        )
+    )
+    assert len(told) > 5
+    assert told - made == set()
