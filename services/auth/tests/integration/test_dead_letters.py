@@ -24,12 +24,12 @@ ROOT = {"email": "root@example.org", "password": "correct horse battery"}
 BASE = "/v1/admin/dead-letters"
 
 
-async def bury(servers: str, group: str) -> None:
-    """Put one dead event into the dead letters of a new group."""
+async def bury(servers: str, group: str, offset: int = 41) -> None:
+    """Put one dead event into the dead letters of a group."""
     golden = json.loads((SAMPLES / "tonearm.audio.deleted.v1.json").read_text("utf-8"))
     headers = tuple((name, text.encode()) for name, text in golden["headers"].items())
     value = json.dumps(golden["value"]).encode()
-    record = FakeRecord("ingest.audio.v1", 2, 41, 1_700_000_000_000, b"k", value, headers)
+    record = FakeRecord("ingest.audio.v1", 2, offset, 1_700_000_000_000, b"k", value, headers)
     letter: OutRecord = retries.dead_letter_record(
         record, Poison("bad data"), group=group, attempt=1, failed_at_ms=1_700_000_000_000,
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -75,6 +75,27 @@ async def test_a_superuser_mends_and_redrives_a_dead_letter(
     assert json.loads(sent.value or b"") == edit["value"]
     closed = await http.post(f"{BASE}/{letter}/discard", json={"reason": "x"}, headers=root)
     assert (closed.status_code, closed.json()["code"]) == (409, "dead_letter_closed")
+
+
+async def test_letters_are_read_page_by_page_though_some_are_redriven_meanwhile(
+    parts: Parts, http: httpx.AsyncClient
+) -> None:
+    servers, group = parts.settings.kafka_bootstrap_servers, f"test.{new_id()}"
+    for offset in (41, 42, 43):
+        await bury(servers, group, offset)
+    root = await superuser(parts, http)
+    asked = {"group": group, "limit": "1"}
+    whole = (await http.get(BASE, params={"group": group}, headers=root)).json()
+    assert (len(whole["items"]), whole["next_cursor"]) == (3, None)
+    first = (await http.get(BASE, params=asked, headers=root)).json()
+    order = {"ids": [first["next_cursor"]], "reason": "fixed"}
+    assert (await http.post(f"{BASE}/redrive", json=order, headers=root)).status_code == 200
+    after = {**asked, "limit": "2", "cursor": first["next_cursor"]}
+    rest = (await http.get(BASE, params=after, headers=root)).json()
+    assert first["items"] + rest["items"] == whole["items"]
+    assert rest["next_cursor"] is None
+    unknown = await http.get(BASE, params={**asked, "cursor": "0123456789ab"}, headers=root)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_dead_letter")
 
 
 async def test_everybody_else_is_refused(parts: Parts, http: httpx.AsyncClient) -> None:

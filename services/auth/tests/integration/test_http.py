@@ -373,6 +373,24 @@ async def test_superusers_change_flags_and_plans_with_a_trace(
         assert wrong.status_code == 422
 
 
+async def test_admin_lists_are_read_page_by_page_to_their_end(
+    parts: Parts, http: httpx.AsyncClient
+) -> None:
+    await register(http)
+    bert = (await register(http, "bert@example.org")).json()["id"]
+    await make_admin(ANNA, begin=parts.begin, clock=parts.clock, new_id=parts.new_id)
+    mine = bearer(await log_in(http))
+    await http.patch(f"/v1/admin/accounts/{bert}", json={"plan": "premium"}, headers=mine)
+    for where in ("/v1/admin/accounts", "/v1/admin/audit"):
+        whole = (await http.get(where, headers=mine)).json()
+        assert (len(whole["items"]), whole["next_cursor"]) == (2, None)
+        first = (await http.get(where, params={"limit": 1}, headers=mine)).json()
+        more = {"limit": 1, "cursor": first["next_cursor"]}
+        second = (await http.get(where, params=more, headers=mine)).json()
+        assert first["items"] + second["items"] == whole["items"]
+        assert second["next_cursor"] is None
+
+
 async def test_disabling_an_account_closes_every_door(
     parts: Parts, http: httpx.AsyncClient
 ) -> None:

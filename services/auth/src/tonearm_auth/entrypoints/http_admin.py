@@ -139,16 +139,16 @@ def _add_account_routes(router: APIRouter, door: AdminDoor) -> None:
     async def get_accounts(
         caller: tokens.Caller,
         email: Annotated[str | None, Query(max_length=254)] = None,
-        after: Cursor = None,
+        cursor: Cursor = None,
         limit: PageSize = 50,
     ) -> AccountList:
         """Return accounts by id, those whose address contains `email`."""
         found = await door.list_accounts(
-            to_caller(caller), email_part=email, after_id=after, limit=limit
+            to_caller(caller), email_part=email, after_id=cursor, limit=limit + 1
         )
         return AccountList(
-            items=[AccountView.of(account) for account in found],
-            next_after=found[-1].id if len(found) == limit else None,
+            items=[AccountView.of(account) for account in found[:limit]],
+            next_cursor=found[limit - 1].id if len(found) > limit else None,
         )
 
     @router.get("/accounts/{account_id}", responses=problems(*_ALWAYS, errors.AccountNotFound))
@@ -177,11 +177,11 @@ def _add_account_routes(router: APIRouter, door: AdminDoor) -> None:
 def _add_audit_routes(router: APIRouter, door: AdminDoor) -> None:
     @router.get("/audit", responses=problems(*_ALWAYS))
     async def get_audit(
-        caller: tokens.Caller, before: Cursor = None, limit: PageSize = 50
+        caller: tokens.Caller, cursor: Cursor = None, limit: PageSize = 50
     ) -> AuditList:
         """Return who changed what, newest first."""
-        found = await door.list_audit(to_caller(caller), before_id=before, limit=limit)
+        found = await door.list_audit(to_caller(caller), before_id=cursor, limit=limit + 1)
         return AuditList(
-            items=[AuditView.of(entry) for entry in found],
-            next_before=found[-1].id if len(found) == limit else None,
+            items=[AuditView.of(entry) for entry in found[:limit]],
+            next_cursor=found[limit - 1].id if len(found) > limit else None,
         )

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -26,6 +26,7 @@ from tonearm_kit.http import problems
 from tonearm_kit.kafka import BrokerError
 
 LetterId = Annotated[str, Path(pattern=r"^[0-9a-f]{12}$")]
+Cursor = Annotated[str | None, Query(pattern=r"^[0-9a-f]{12}$")]
 Filter = Annotated[str | None, Query(min_length=1, max_length=200)]
 State = Literal["open", "redriven", "discarded"]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
@@ -55,9 +56,10 @@ class LetterView(_Model):
 
 
 class LetterList(_Model):
-    """Dead letters, oldest first."""
+    """Dead letters, oldest first; pass `next_cursor` as `cursor` for the next page, null at the end."""
 
     items: list[LetterView]
+    next_cursor: str | None
 
 
 class ActionView(_Model):
@@ -141,22 +143,38 @@ def routes(door: DeadLetterDoor) -> APIRouter:
     return router
 
 
+def _behind(letters: list[DeadLetter], cursor: str | None) -> list[DeadLetter]:
+    """Return the letters behind the one whose id the cursor is. Raises `UnknownLetter`."""
+    if cursor is None:
+        return letters
+    ids = [letter.id for letter in letters]
+    if cursor not in ids:
+        raise UnknownLetter(letter_id=cursor)
+    return letters[ids.index(cursor) + 1 :]
+
+
 def _add_reading_routes(router: APIRouter, door: DeadLetterDoor) -> None:
-    @router.get("", responses=problems(*_ALWAYS))
+    @router.get("", responses=problems(*_ALWAYS, UnknownLetter))
     async def get_letters(
         caller: tokens.Caller,
         state: State = "open",
         group: Filter = None,
         stack_hash: Filter = None,
         event_type: Filter = None,
+        cursor: Cursor = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> LetterList:
         """Return the letters that match, oldest first."""
         async with door.desk(caller) as desk:
+            # The cursor's letter may have been redriven since: letters of every state keep its place.
             letters = await desk.letters(
-                group=group, states=(state,), stack_hash=stack_hash, event_type=event_type
+                group=group, states=get_args(State), stack_hash=stack_hash, event_type=event_type
             )
-        return LetterList(items=[_view(letter) for letter in letters[:limit]])
+        found = [letter for letter in _behind(letters, cursor) if letter.state == state]
+        return LetterList(
+            items=[_view(letter) for letter in found[:limit]],
+            next_cursor=found[limit - 1].id if len(found) > limit else None,
+        )
 
     @router.get("/{letter_id}", responses=problems(*_ALWAYS, UnknownLetter))
     async def get_letter(caller: tokens.Caller, letter_id: LetterId) -> LetterDetailView:

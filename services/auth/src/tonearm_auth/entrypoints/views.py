@@ -171,10 +171,10 @@ class FlagDetailView(FlagView):
 
 
 class AccountList(View):
-    """Accounts by id; `next_after` continues, null at the end."""
+    """Accounts by id; pass `next_cursor` as `cursor` for the next page, null at the end."""
 
     items: list[AccountView]
-    next_after: str | None
+    next_cursor: str | None
 
 
 class AuditView(View):
@@ -203,10 +203,10 @@ class AuditView(View):
 
 
 class AuditList(View):
-    """Audit rows, newest first; `next_before` continues, null at the end."""
+    """Audit rows, newest first; pass `next_cursor` as `cursor` for the next page, null at the end."""
 
     items: list[AuditView]
-    next_before: str | None
+    next_cursor: str | None
 
 
 class NoticeView(View):
