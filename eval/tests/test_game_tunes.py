@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tonearm_eval.generator.related import related_to_test
 from tonearm_eval.recipes.game_tunes import (
+    SPLITS,
     Tune,
     beats,
+    excerpts,
     lumps,
     midi_files,
     on_beats,
@@ -87,12 +90,30 @@ def test_bars_that_the_music_does_not_keep_are_told_by_where_its_notes_begin() -
     assert not on_beats(phases(shifted, 1.0))
 
 
-def test_midi_files_are_found_in_folders_and_archives_each_once(tmp_path: Path) -> None:
+def test_midi_files_of_folders_and_of_archives_are_different_halves_each_file_once(
+    tmp_path: Path,
+) -> None:
     first, second = b"MThd first", b"MThd second"
     (tmp_path / "songs").mkdir()
     (tmp_path / "songs/one.mid").write_bytes(first)
+    (tmp_path / "songs/again.mid").write_bytes(first)
     (tmp_path / "songs/text.mid").write_bytes(b"no music")
     archive = wad((b"D_ONE\0\0\0", first), (b"D_TWO\0\0\0", second), (b"PLAYPAL\0", b"colours"))
     (tmp_path / "game.wad").write_bytes(archive)
     assert [name for name, _ in lumps(tmp_path / "game.wad")] == ["d_one", "d_two", "playpal"]
-    assert dict(midi_files(tmp_path)) == {"game__d_one": first, "game__d_two": second}
+    archived = dict(midi_files(tmp_path, archived=True))
+    assert archived == {"game__d_one": first, "game__d_two": second}
+    assert dict(midi_files(tmp_path, archived=False)) == {"songs__again": first}
+
+
+def test_excerpts_lie_apart_inside_the_piece() -> None:
+    piece = tune([float(k) for k in range(200)])  # its last note begins at 99.5 s
+    split = SPLITS["dev"]
+    spans = excerpts(piece, split)
+    assert spans == [(8.0, 32.0), (38.0, 62.0), (68.0, 92.0)]
+    assert excerpts(tune([float(k) for k in range(40)]), split) == []
+
+
+def test_the_halves_are_played_with_different_soundfonts() -> None:
+    assert not set(SPLITS["dev"].fonts) & set(SPLITS["test"].fonts)
+    assert not any(related_to_test(font) for font in SPLITS["dev"].fonts)

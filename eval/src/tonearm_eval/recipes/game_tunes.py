@@ -1,15 +1,17 @@
-"""MIDI music of free games in Debian -> a folder of pieces that people wrote, with known beats.
+"""MIDI music of free games in Debian -> two folders of pieces that people wrote, with known beats.
 
 Recipe (see the packages' copyright files; nothing of them is in this repository):
     apt-get download openttd-openmsx simutrans-data planetblupi-music-midi freedoom freedm
     for package in *.deb; do dpkg -x "$package" GAMES; done
     pip install mido
-    python -m tonearm_eval.recipes.game_tunes GAMES .local/eval/tunes
+    python -m tonearm_eval.recipes.game_tunes GAMES --split dev --out DEV/games
+    python -m tonearm_eval.recipes.game_tunes GAMES --split test --out .local/eval/tunes
     python -m tonearm_eval.accuracy --folder .local/eval/tunes
 
-Playing takes a quarter of an hour of one core; a run that was stopped goes on. Beats, tempo and,
-where a file says its meter, downbeats are those of the file's bars. Left out are files that were
-played without regard to their bars: see `on_grid` and `on_beats`.
+Development has Freedoom's pieces (BSD), several excerpts of each, and the test the other games', with
+other soundfonts.  Playing takes minutes; a run that was stopped goes on.  Beats, tempo and, where a file
+says its meter, downbeats are those of the file's bars.  Left out are files that were played without
+regard to their bars: see `on_grid` and `on_beats`.
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ from tonearm_eval.generator.soundfont import find, sounded
 Doubles = npt.NDArray[np.float64]
 
 SAMPLE_RATE_HZ: Final = 44_100
-SKIPPED_S, LENGTH_S, SHORTEST_S = 8.0, 40.0, 20.0
-FONTS: Final = ("FluidR3_GM.sf2", "MuseScore_General.sf3", "sf_GMbank.sf2")
+SHORTEST_S: Final = 16.0
 # Quarters to a bar and to a beat of the meters that count; other meters are left out.
 METERS: Final = {
     (4, 4): ("4/4", 4.0, 1.0),
@@ -49,13 +50,45 @@ NEAR: Final = 0.04
 FEWEST_NOTES: Final = 60
 LEAST_ON_GRID: Final = 0.85
 ABOUT: Final = """\
-Pieces that people wrote for free games (OpenTTD's OpenMSX, Simutrans, Planet Blupi, Freedoom: rock,
-metal, techno, blues, swing, marches, ambient), played from their MIDI files by three soundfonts: up
-to 40 s of each from second 8. Tempo, beats and bars are those of the files; keys and chords are not
-known. Files that were played without regard to their bars are left out by their notes alone, before
-any analyser heard them. No number of the engine was fitted on them. Two of the soundfonts played
-clips that weights were fitted on.
+Pieces that people wrote for free games ({games}), played from their MIDI files by soundfonts. Tempo,
+beats and bars are those of the files; keys and chords are not known. Files that were played without
+regard to their bars are left out by their notes alone, before any analyser heard them. {use}
 """
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a half of the pieces is for.
+
+    archived: whether its games keep their music in archives (WAD), which tells the halves apart.
+    length_s, apart_s, most: of excerpts of a piece, the first from SKIPPED_S.
+    """
+
+    archived: bool
+    fonts: tuple[str, ...]
+    length_s: float
+    apart_s: float
+    most: int
+    about: str
+
+
+SKIPPED_S: Final = 8.0
+SPLITS: Final = {
+    "dev": Split(
+        True, ("FluidR3_GM.sf2", "MuseScore_General.sf3"), 24.0, 30.0, 6,
+        ABOUT.format(
+            games="Freedoom: rock, metal, ambient",
+            use="Numbers of the engine are fitted on them.",
+        ),
+    ),
+    "test": Split(
+        False, ("sf_GMbank.sf2", "OPL-3_FM_128M.sf2"), 40.0, 60.0, 1,
+        ABOUT.format(
+            games="OpenTTD's OpenMSX, Simutrans, Planet Blupi: techno, blues, swing, marches",
+            use="No number of the engine was fitted on them.",
+        ),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,21 +160,16 @@ def on_beats(phases: Doubles) -> bool:
     return bool(counts[0] == max(counts))
 
 
-def midi_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of all MIDI files below a folder, those in games' archives (WAD) too, once."""
+def midi_files(folder: Path, *, archived: bool) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the MIDI files below a folder, or in archives (WAD) there, each once."""
     seen = set()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() == ".wad":
-            found = list(lumps(path))
-        elif path.suffix.lower() == ".mid":
-            found = [(path.stem, path.read_bytes())]
-        else:
-            continue
+    for path in sorted(folder.rglob("*.wad" if archived else "*.mid")):
+        found = lumps(path) if archived else [(path.stem, path.read_bytes())]
         for name, data in found:
             digest = hashlib.sha256(data).digest()
             if data.startswith(b"MThd") and digest not in seen:
                 seen.add(digest)
-                yield f"{path.parent.name if path.suffix == '.mid' else path.stem}__{name}", data
+                yield f"{path.stem if archived else path.parent.name}__{name}", data
 
 
 def lumps(wad: Path) -> Iterator[tuple[str, bytes]]:
@@ -167,42 +195,58 @@ def beats(tune: Tune, *, start_s: float, end_s: float) -> list[tuple[float, int]
     ]
 
 
-def write_tune(name: str, midi: bytes, font: Path, out: Path) -> dict[str, str] | None:
-    """Play one file and write its beats; the row of the manifest, None where it does not count."""
+def excerpts(tune: Tune, split: Split) -> list[tuple[float, float]]:
+    """Starts and ends of a piece's excerpts, s from the file's start; none of a piece too short."""
+    times = tune.at(tune.notes_ticks)
+    last_s = float(times.max())
+    starts = float(times.min()) + SKIPPED_S + split.apart_s * np.arange(split.most)
+    ends = np.minimum(starts + split.length_s, last_s)
+    return [
+        (float(start), float(end))
+        for start, end in zip(starts, ends, strict=True)
+        if end - start >= SHORTEST_S
+    ]
+
+
+def usable(midi: bytes) -> Tune | None:
+    """What a file says, if it has beats that its notes keep."""
     tune = read(midi)
     if tune is None or (tune.meter or (4, 4)) not in METERS:
         return None
-    meter, _, step = METERS[tune.meter or (4, 4)]
-    places = phases(tune, step)
-    if not (on_grid(places) and on_beats(places)):
-        return None
-    times = tune.at(tune.notes_ticks)
-    start_s = float(times.min()) + SKIPPED_S
-    end_s = min(start_s + LENGTH_S, float(times.max()))
-    rows = beats(tune, start_s=start_s, end_s=end_s)
-    if end_s - start_s < SHORTEST_S or len(rows) < 2:
-        return None
-    path = out / f"audio/{name}.flac"
-    if not path.exists():
+    places = phases(tune, METERS[tune.meter or (4, 4)][2])
+    return tune if on_grid(places) and on_beats(places) else None
+
+
+def write_tune(
+    name: str, midi: bytes, tune: Tune, font: Path, split: Split, out: Path
+) -> list[dict[str, str]]:
+    """Play one file and write its excerpts and their beats; their rows of the manifest."""
+    spans = excerpts(tune, split)
+    paths = [f"audio/{name}_{number}.flac" for number in range(len(spans))]
+    if not all((out / path).exists() for path in paths):
         options = ["-g", "0.35", "-C", "0", "-o", "synth.cpu-cores=1"]
         sound = sounded(midi, font, rate_hz=SAMPLE_RATE_HZ, options=options)
-        sound = sound[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]
-        peak = float(np.abs(sound).max(initial=0.0))
-        if not peak:
-            return None
-        soundfile.write(path, sound / peak * 0.9, SAMPLE_RATE_HZ)
-    lines = "".join(f"{second:.4f} {number}\n" for second, number in rows)
-    (out / f"beats/{name}.beats").write_text(lines, encoding="utf-8")
-    tempo_bpm = 60.0 / float(np.median(np.diff([second for second, _ in rows])))
-    return {
-        "path": f"audio/{name}.flac",
-        "duration_s": f"{soundfile.info(path).duration:.3f}",
-        "tempo_bpm": f"{tempo_bpm:.3f}",
-        "meter": meter if tune.meter else "",
-        "style": name.split("__")[0],
-        "beats_file": f"beats/{name}.beats",
-        "soundfont": font.stem,
-    }
+        for path, (start_s, end_s) in zip(paths, spans, strict=True):
+            part = sound[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]
+            peak = float(np.abs(part).max(initial=0.0)) + 1e-9
+            soundfile.write(out / path, part / peak * 0.9, SAMPLE_RATE_HZ)
+    rows = []
+    for path, (start_s, end_s) in zip(paths, spans, strict=True):
+        counted = beats(tune, start_s=start_s, end_s=end_s)
+        beats_file = f"beats/{Path(path).stem}.beats"
+        lines = "".join(f"{second:.4f} {number}\n" for second, number in counted)
+        (out / beats_file).write_text(lines, encoding="utf-8")
+        tempo_bpm = 60.0 / float(np.median(np.diff([second for second, _ in counted])))
+        rows.append({
+            "path": path,
+            "duration_s": f"{end_s - start_s:.3f}",
+            "tempo_bpm": f"{tempo_bpm:.3f}",
+            "meter": METERS[tune.meter][0] if tune.meter else "",
+            "style": name.split("__")[0],
+            "beats_file": beats_file,
+            "soundfont": font.stem,
+        })  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -213,26 +257,30 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("games", type=Path, help="folder with unpacked packages")
-    parser.add_argument("out", type=Path)
+    parser.add_argument("--split", choices=SPLITS, required=True)
+    parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    fonts = [font for name in FONTS if (font := find(name)) is not None]
-    if len(fonts) < len(FONTS):
-        parser.error(f"FluidSynth and {', '.join(FONTS)} are needed (eval/README.md)")
+    split = SPLITS[args.split]
+    fonts = [font for name in split.fonts if (font := find(name)) is not None]
+    if len(fonts) < len(split.fonts):
+        parser.error(f"FluidSynth and {', '.join(split.fonts)} are needed (eval/README.md)")
     for folder in ("audio", "beats"):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
     rows, left_out = [], 0
-    for number, (name, midi) in enumerate(midi_files(args.games)):
-        row = write_tune(name, midi, fonts[number % len(fonts)], args.out)
-        left_out += row is None
-        if row is not None:
-            rows.append(row)
+    for number, (name, midi) in enumerate(midi_files(args.games, archived=split.archived)):
+        tune = usable(midi)
+        found = write_tune(
+            name, midi, tune, fonts[number % len(fonts)], split, args.out
+        ) if tune else []  # fmt: skip
+        left_out += not found
+        rows += found
     fields = ["path", "duration_s", "tempo_bpm", "meter", "style", "beats_file", "soundfont"]
     with (args.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=fields)
         writer.writeheader()
         writer.writerows(rows)
-    (args.out / "ABOUT.md").write_text(ABOUT, encoding="utf-8")
-    print(f"{len(rows)} pieces, {left_out} left out")
+    (args.out / "ABOUT.md").write_text(split.about, encoding="utf-8")
+    print(f"{len(rows)} excerpts; {left_out} pieces left out")
 
 
 if __name__ == "__main__":
