@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from tonearm_analysis.engine.errors import AUDIO_ERROR_CODES, AudioError
 from tonearm_kit.errors import AppError, Kind, RemoteError, problem_type
-from tonearm_kit.http.problem import FRAMEWORK_PROBLEMS, STATUS
+from tonearm_kit.http.problem import FRAMEWORK_PROBLEMS, status_of
 from tonearm_local.gateway import LOCAL_REPLIES
 
 ROOT: Final = Path(__file__).parents[1]
@@ -99,7 +99,7 @@ def _rows() -> list[Row]:
     found: dict[tuple[int, str], Row] = {}
     tellers: dict[tuple[int, str], list[str]] = {}
     told = [
-        Row(STATUS[error.kind], error.code, _teller(error), error.title())
+        Row(status_of(error), error.code, _teller(error), error.title())
         for error in _error_classes()
         if error.kind is not Kind.INTERNAL and error is not RemoteError
     ]

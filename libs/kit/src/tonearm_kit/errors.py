@@ -44,6 +44,8 @@ class AppError(Exception):
     code: ClassVar[str] = "internal_error"
     kind: ClassVar[Kind] = Kind.INTERNAL
     retryable: ClassVar[bool] = False
+    http_status: ClassVar[int | None] = None
+    """Where a protocol on top of HTTP demands a status that no kind has; None: the kind's."""
 
     def __init__(self, detail: str | None = None, **members: JsonValue) -> None:
         self.detail = detail or self.title()

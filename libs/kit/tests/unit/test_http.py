@@ -38,6 +38,12 @@ class TooFast(AppError):
     code, kind = "too_fast", Kind.INVALID
 
 
+class Scratched(AppError):
+    """A protocol has a word of its own for this."""
+
+    code, kind, http_status = "scratched", Kind.INVALID, 460
+
+
 class Speed(BaseModel):
     rpm: int
 
@@ -61,6 +67,10 @@ def records() -> APIRouter:
     @router.post("/boom")
     async def boom() -> None:
         raise ValueError("password=hunter2")
+
+    @router.post("/scratch", responses=problems(Scratched))
+    async def scratch() -> None:
+        raise Scratched
 
     @router.post("/remote")
     async def remote() -> None:
@@ -322,3 +332,13 @@ async def test_a_draining_app_is_not_ready() -> None:
     app.state.draining = True
     answer = await ready(app)
     assert (answer.status_code, answer.json()["status"]) == (503, "draining")
+
+
+async def test_a_protocol_may_have_a_status_of_its_own(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/records/scratch")
+    assert (response.status_code, response.json()["status"]) == (460, 460)
+    described = (await client.get("/openapi.json")).json()
+    responses = described["paths"]["/v1/records/scratch"]["post"]["responses"]
+    assert (
+        responses["460"]["description"] == "`scratched`: A protocol has a word of its own for this."
+    )

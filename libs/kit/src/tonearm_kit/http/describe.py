@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 
 from tonearm_kit.errors import AppError, problem_type
 from tonearm_kit.http.body import BodyTooLarge
-from tonearm_kit.http.problem import MEDIA_TYPE, STATUS, InvalidRequest, Problem
+from tonearm_kit.http.problem import MEDIA_TYPE, InvalidRequest, Problem, status_of
 from tonearm_kit.tokens import TokenExpired, TokenInvalid, TokenMissing
 
 _SENTENCE_END = re.compile(r"\.(?:\s+|$)")
@@ -42,7 +42,7 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
 
 def _add(responses: dict[int | str, Any], error: type[AppError], status: str = "") -> None:
     """Add one error to the responses of a route, after those of the same status."""
-    key = status or STATUS[error.kind]
+    key = status or status_of(error)
     response = responses.setdefault(key, {"description": "", "content": {}})
     line = f"`{error.code}`: {error.title()}"
     told = [each for each in response["description"].split("  \n") if each]
@@ -56,7 +56,7 @@ def _add(responses: dict[int | str, Any], error: type[AppError], status: str = "
         "value": {
             "type": problem_type(error.code),
             "title": error.title(),
-            "status": STATUS[error.kind],
+            "status": status_of(error),
             "detail": error.title(),
             "code": error.code,
         }

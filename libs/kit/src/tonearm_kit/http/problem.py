@@ -114,9 +114,15 @@ def request_id(request: Request) -> str | None:
     return str(value) if value else None
 
 
+def status_of(error: AppError | type[AppError]) -> int:
+    """Return the HTTP status of an error, or of every error of a class."""
+    kind = error.error_kind if isinstance(error, AppError) else error.kind
+    return error.http_status or STATUS[kind]
+
+
 def from_app_error(error: AppError, *, request_id: str | None = None) -> Response:
     """Return the problem of an `AppError`; internal ones show nothing but their code."""
-    status = STATUS[error.error_kind]
+    status = status_of(error)
     hidden = error.error_kind is Kind.INTERNAL
     code = error.error_code
     return problem_response(
