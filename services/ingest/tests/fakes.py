@@ -16,6 +16,7 @@ from tonearm_ingest.domain.errors import (
     StoreUnavailable,
     UploadInProgress,
 )
+from tonearm_ingest.domain.resumable import Part, Resumable
 from tonearm_ingest.usecases.ports import Caller, LooseObject, Reserve, Transaction
 
 
@@ -23,6 +24,9 @@ from tonearm_ingest.usecases.ports import Caller, LooseObject, Reserve, Transact
 class Tables:
     audio: dict[str, Audio] = field(default_factory=dict)
     loose: dict[str, LooseObject] = field(default_factory=dict)
+    uploads: dict[str, Resumable] = field(default_factory=dict)
+    parts: dict[str, list[Part]] = field(default_factory=dict)
+    holders: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     removed: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     events: list[tuple[str, EventData]] = field(default_factory=list)
@@ -120,6 +124,78 @@ class FakeLooseObjects:
             self._tables.loose[object_key] = replace(old, sweep_after=until)
 
 
+class FakeResumables:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, upload: Resumable) -> None:
+        if upload.account_id in self._tables.closed:
+            raise AccountGone
+        self._tables.uploads[upload.id] = upload
+
+    async def find_by_idempotency_key(self, key: str, *, account_id: str) -> Resumable | None:
+        for upload in self._tables.uploads.values():
+            if (upload.idempotency_key, upload.account_id) == (key, account_id):
+                return upload
+        return None
+
+    async def open_in_account(self, account_id: str) -> tuple[int, int]:
+        lengths = [
+            upload.length_bytes
+            for upload in self._tables.uploads.values()
+            if upload.account_id == account_id and upload.audio_id is None
+        ]
+        return len(lengths), sum(lengths)
+
+    async def find(self, upload_id: str) -> Resumable | None:
+        return self._tables.uploads.get(upload_id)
+
+    async def find_for_update(self, upload_id: str) -> Resumable | None:
+        return self._tables.uploads.get(upload_id)
+
+    async def hold(self, upload_id: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        if upload_id not in self._tables.uploads:
+            return False
+        other, other_until = self._tables.holders.get(upload_id, (holder, now))
+        if other != holder and other_until > now:
+            return False
+        self._tables.holders[upload_id] = (holder, until)
+        return True
+
+    async def release(self, upload_id: str, holder: str) -> None:
+        if self._tables.holders.get(upload_id, ("", None))[0] == holder:
+            del self._tables.holders[upload_id]
+
+    async def append(self, upload_id: str, part: Part) -> None:
+        self._tables.parts.setdefault(upload_id, []).append(part)
+        end_bytes = part.offset_bytes + part.size_bytes
+        upload = self._tables.uploads[upload_id]
+        self._tables.uploads[upload_id] = replace(upload, offset_bytes=end_bytes)
+
+    async def parts(self, upload_id: str) -> Sequence[Part]:
+        return list(self._tables.parts.get(upload_id, ()))
+
+    async def finish(self, upload_id: str, *, audio_id: str) -> None:
+        upload = self._tables.uploads[upload_id]
+        self._tables.uploads[upload_id] = replace(
+            upload, offset_bytes=upload.length_bytes, audio_id=audio_id
+        )
+        self._tables.parts.pop(upload_id, None)
+
+    async def remove(self, upload_id: str) -> None:
+        self._tables.uploads.pop(upload_id, None)
+        self._tables.parts.pop(upload_id, None)
+        self._tables.holders.pop(upload_id, None)
+
+    async def take_expired(self, *, now: datetime, limit: int) -> Sequence[Resumable]:
+        due = [each for each in self._tables.uploads.values() if each.expires_at <= now]
+        return sorted(due, key=lambda upload: upload.expires_at)[:limit]
+
+    async def of_account(self, account_id: str, *, limit: int) -> Sequence[Resumable]:
+        found = [each for each in self._tables.uploads.values() if each.account_id == account_id]
+        return sorted(found, key=lambda upload: upload.id)[:limit]
+
+
 class FakeEvents:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -134,6 +210,7 @@ class FakeTransaction:
     def __init__(self, tables: Tables) -> None:
         self.audio = FakeAudioRows(tables)
         self.loose = FakeLooseObjects(tables)
+        self.resumable = FakeResumables(tables)
         self.events = FakeEvents(tables)
 
 

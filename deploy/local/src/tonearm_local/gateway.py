@@ -37,6 +37,7 @@ CORS_REQUEST_HEADERS = (
     "upload-length",
     "upload-metadata",
     "upload-offset",
+    "x-http-method-override",
     "x-requested-with",
 )
 CORS_RESPONSE_HEADERS = (
@@ -47,6 +48,7 @@ CORS_RESPONSE_HEADERS = (
     "ratelimit",
     "ratelimit-policy",
     "retry-after",
+    "tonearm-audio-id",
     "tus-checksum-algorithm",
     "tus-extension",
     "tus-max-size",

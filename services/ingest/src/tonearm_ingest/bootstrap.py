@@ -17,12 +17,20 @@ from tonearm_ingest.adapters.postgres import PostgresLibrary
 from tonearm_ingest.adapters.probe_child import ProbeLimits
 from tonearm_ingest.adapters.prober import ProcessProber
 from tonearm_ingest.adapters.store_url import local_folder, open_store
-from tonearm_ingest.entrypoints import consumers, http
+from tonearm_ingest.entrypoints import consumers, http, tus
+from tonearm_ingest.entrypoints.gate import UploadGate
 from tonearm_ingest.settings import Settings
 from tonearm_ingest.usecases.accept_upload import Intake, UploadLimits, accept_upload
+from tonearm_ingest.usecases.append_bytes import append_bytes
 from tonearm_ingest.usecases.browse import download_audio, get_audio, list_audio
 from tonearm_ingest.usecases.delete_audio import delete_audio, forget_account
 from tonearm_ingest.usecases.ports import Entitlements, Prober, Transaction
+from tonearm_ingest.usecases.resumable import (
+    ResumableLimits,
+    find_upload,
+    give_up,
+    open_upload,
+)
 from tonearm_ingest.usecases.sweep import SweepLimits, sweep
 from tonearm_ingest.usecases.track_analysis import track_analysis
 from tonearm_kit import grpc as kit_grpc
@@ -131,15 +139,15 @@ def open_blobs(settings: Settings) -> ObstoreBlobs:
     )
 
 
-def make_app(parts: Parts) -> FastAPI:
-    """Return the HTTP app."""
-    settings, begin, clock = parts.settings, parts.library.begin, SystemClock()
-    intake = Intake(
-        begin=begin,
+def make_intake(parts: Parts) -> Intake:
+    """Return what uploads of either kind work with."""
+    settings = parts.settings
+    return Intake(
+        begin=parts.library.begin,
         blobs=parts.blobs,
         entitlements=parts.entitlements,
         prober=parts.prober,
-        clock=clock,
+        clock=SystemClock(),
         new_id=new_id,
         limits=UploadLimits(
             size_bytes_max=settings.upload_size_bytes_max,
@@ -148,7 +156,12 @@ def make_app(parts: Parts) -> FastAPI:
             lease_s=settings.upload_lease_s,
         ),
     )
-    office = http.Office(
+
+
+def make_office(parts: Parts, intake: Intake, gate: UploadGate) -> http.Office:
+    """Return what the door `/v1/audio` opens to."""
+    settings, begin, clock = parts.settings, parts.library.begin, SystemClock()
+    return http.Office(
         accept=partial(accept_upload, intake=intake),
         get=partial(get_audio, begin=begin),
         browse=partial(list_audio, begin=begin),
@@ -156,20 +169,53 @@ def make_app(parts: Parts) -> FastAPI:
             download_audio, begin=begin, blobs=parts.blobs, entitlements=parts.entitlements
         ),
         delete=partial(delete_audio, begin=begin, blobs=parts.blobs, clock=clock),
-        uploads_concurrent_max=settings.uploads_concurrent_max,
+        gate=gate,
         upload_idle_s_max=settings.upload_idle_s_max,
         page_items_max=settings.page_items_max,
+    )
+
+
+def make_tus_office(parts: Parts, intake: Intake, gate: UploadGate) -> tus.TusOffice:
+    """Return what the door `/v1/uploads` opens to."""
+    settings, begin, clock = parts.settings, parts.library.begin, SystemClock()
+    limits = ResumableLimits(
+        lifetime_s=settings.resumable_lifetime_h * 3600,
+        open_per_account_max=settings.resumable_open_max,
+        open_bytes_per_account_max=settings.resumable_open_bytes_max,
+        part_size_bytes=settings.resumable_part_size_bytes,
+        parts_max=settings.resumable_parts_max,
+    )
+    return tus.TusOffice(
+        open=partial(open_upload, intake=intake, limits=limits),
+        find=partial(find_upload, begin=begin, clock=clock),
+        append=partial(append_bytes, intake=intake, limits=limits),
+        give_up=partial(give_up, begin=begin, blobs=parts.blobs, clock=clock),
+        gate=gate,
+        upload_idle_s_max=settings.upload_idle_s_max,
+        size_bytes_max=settings.upload_size_bytes_max,
+    )
+
+
+def make_app(parts: Parts) -> FastAPI:
+    """Return the HTTP app."""
+    settings, intake = parts.settings, make_intake(parts)
+    gate = UploadGate(
+        settings.uploads_concurrent_max,
         refused_body_bytes_max=settings.refused_body_bytes_max,
         refused_body_s_max=settings.refused_body_s_max,
     )
     return kit_http.create_app(
         title="Tonearm ingest",
         version="1",
-        routers=[http.routes(office)],
+        routers=[
+            http.routes(make_office(parts, intake, gate)),
+            tus.routes(make_tus_office(parts, intake, gate)),
+        ],
         readiness=[Check("postgres", parts.db.ping), Check("object_store", parts.blobs.ping)],
         body_size_bytes_max=settings.http_body_size_bytes_max,
         body_size_bytes_max_by_prefix={
-            "/v1/audio": settings.upload_size_bytes_max + _FORM_BYTES_MAX
+            "/v1/audio": settings.upload_size_bytes_max + _FORM_BYTES_MAX,
+            tus.PREFIX: settings.resumable_request_bytes_max,
         },
         verifier=parts.verifier,
     )
@@ -215,6 +261,7 @@ def make_sweep(parts: Parts) -> Callable[[], Awaitable[int]]:
         clock=SystemClock(),
         limits=SweepLimits(
             objects_max=settings.sweep_objects_max,
+            uploads_max=settings.sweep_uploads_max,
             retry_after_s=settings.sweep_retry_after_s,
             removed_kept_s=settings.removed_kept_s,
         ),

@@ -59,6 +59,32 @@ class Settings(BaseServiceSettings):
     uploads_concurrent_max: int = Field(
         16, ge=1, le=1000, description="Uploads that this process takes at the same time."
     )
+    resumable_lifetime_h: float = Field(
+        24.0, gt=0, le=30 * 24, description="Age at which a resumable upload is removed, in hours."
+    )
+    resumable_open_max: int = Field(
+        20, ge=1, le=10_000, description="Unfinished resumable uploads of one account."
+    )
+    resumable_open_bytes_max: int = Field(
+        4096 * MIB,
+        ge=1024,
+        description="Sum of the lengths of one account's unfinished resumable uploads, in bytes.",
+    )
+    resumable_request_bytes_max: int = Field(
+        2048 * MIB, ge=1024, description="Bytes of a resumable upload in one request."
+    )
+    resumable_part_size_bytes: int = Field(
+        32 * MIB,
+        ge=1024,
+        le=1024 * MIB,
+        description=(
+            "After so many bytes, what came of a resumable upload is kept for good, in bytes: a"
+            " crash loses at most as many."
+        ),
+    )
+    resumable_parts_max: int = Field(
+        1000, ge=1, le=10_000, description="Parts that one resumable upload may consist of."
+    )
     refused_body_bytes_max: int = Field(
         256 * MIB,
         ge=0,
@@ -114,13 +140,17 @@ class Settings(BaseServiceSettings):
     sweep_objects_max: int = Field(
         100, ge=1, le=10_000, description="Objects that one sweep removes at most."
     )
+    sweep_uploads_max: int = Field(
+        20, ge=1, le=1000, description="Expired resumable uploads that one sweep removes at most."
+    )
     upload_lease_s: float = Field(
         20.0,
         ge=3,
         le=3600,
         description=(
             "Time without a sign of life after which an upload is dead, in seconds: its"
-            " Idempotency-Key is free again and its unfinished object is removed."
+            " Idempotency-Key is free again, its unfinished object is removed, and another"
+            " request may go on with a resumable one."
         ),
     )
     sweep_retry_after_s: float = Field(

@@ -11,11 +11,12 @@ from tonearm_ingest.usecases.ports import Begin
 from tonearm_kit.db import Database
 
 from ..conformance_library import NOW, LibraryConformance, make_audio, make_loose
+from ..conformance_resumables import ResumablesConformance
 
 pytestmark = pytest.mark.integration
 
 
-class TestPostgresLibrary(LibraryConformance):
+class TestPostgresLibrary(LibraryConformance, ResumablesConformance):
     @pytest.fixture
     def begin(self, library: PostgresLibrary) -> Begin:
         return library.begin

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 MIB = 1024 * 1024
 TOKEN = "the-token"
+HOOKS = Path(__file__).parents[4] / "tests" / "schemathesis_hooks.py"
 
 
 @dataclass
@@ -42,6 +43,7 @@ async def served(database_url: str, tmp_path: Path) -> AsyncIterator[Served]:
         "INGEST_DATABASE_SCHEMA": SCHEMA,
         "OBJECT_STORE_URL": f"file://{objects}",
         "INGEST_UPLOAD_SIZE_BYTES_MAX": str(220 * MIB),
+        "PYTHONPATH": ":".join(sys.path),
         "PATH": "/usr/bin:/bin",
     }
     with (tmp_path / "stderr").open("wb") as stderr:
@@ -72,6 +74,8 @@ async def served(database_url: str, tmp_path: Path) -> AsyncIterator[Served]:
             yield Served(client, psutil.Process(process.pid), objects)
             process.terminate()
             await reading
+            # Killing one that has just ended would take its exit code from the loop.
+            await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
@@ -203,12 +207,14 @@ async def test_schemathesis_finds_nothing(served: Served, tmp_path: Path) -> Non
         "run",
         f"{served.client.base_url}/openapi.json",
         f"--header=Authorization: Bearer {TOKEN}",
+        "--header=Tus-Resumable: 1.0.0",
         "--checks=all",
         "--exclude-checks=positive_data_acceptance",
         "--phases=coverage,fuzzing",
         "--max-examples=10",
         "--seed=7",
         cwd=tmp_path,
+        env={"SCHEMATHESIS_HOOKS": str(HOOKS), "PATH": "/usr/bin:/bin"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

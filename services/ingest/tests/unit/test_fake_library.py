@@ -5,10 +5,11 @@ import pytest
 from tonearm_ingest.usecases.ports import Begin
 
 from ..conformance_library import LibraryConformance
+from ..conformance_resumables import ResumablesConformance
 from ..fakes import FakeLibrary
 
 
-class TestFakeLibrary(LibraryConformance):
+class TestFakeLibrary(LibraryConformance, ResumablesConformance):
     @pytest.fixture
     def begin(self) -> Begin:
         return FakeLibrary().begin

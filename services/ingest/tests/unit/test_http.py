@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from tonearm_ingest.domain.errors import EntitlementsUnavailable, QuotaExceeded
 from tonearm_ingest.entrypoints import http
+from tonearm_ingest.entrypoints.gate import UploadGate
 from tonearm_ingest.usecases.accept_upload import accept_upload
 from tonearm_ingest.usecases.browse import download_audio, get_audio, list_audio
 from tonearm_ingest.usecases.delete_audio import delete_audio
@@ -29,11 +30,9 @@ def make_app(world: World) -> FastAPI:
             download_audio, begin=begin, blobs=world.blobs, entitlements=world.entitlements
         ),
         delete=partial(delete_audio, begin=begin, blobs=world.blobs, clock=world.clock),
-        uploads_concurrent_max=2,
+        gate=UploadGate(2, refused_body_bytes_max=1_000_000, refused_body_s_max=1.0),
         upload_idle_s_max=5.0,
         page_items_max=10,
-        refused_body_bytes_max=1_000_000,
-        refused_body_s_max=1.0,
     )
     app = create_app(
         title="ingest",

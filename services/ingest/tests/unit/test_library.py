@@ -22,7 +22,7 @@ from tonearm_ingest.usecases.track_analysis import AnalysisNews, track_analysis
 
 from .world import ANNA, BERT, WAV, World
 
-SWEEP = SweepLimits(objects_max=10, retry_after_s=60, removed_kept_s=1000)
+SWEEP = SweepLimits(objects_max=10, uploads_max=10, retry_after_s=60, removed_kept_s=1000)
 
 
 async def tell(world: World, audio: Audio, status: Status, *, job_id: str | None = None) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 
 from tonearm_contracts.envelope import EventData
+from tonearm_ingest.adapters.postgres_resumable import PostgresResumables, enter_account
 from tonearm_ingest.domain.audio import Audio, Failure, Properties, Status
-from tonearm_ingest.domain.errors import AccountGone, UploadInProgress
+from tonearm_ingest.domain.errors import UploadInProgress
 from tonearm_ingest.usecases.ports import LooseObject, Transaction
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.outbox import Outbox
@@ -32,8 +33,7 @@ _PAGE = """
     ORDER BY id DESC LIMIT $4
 """
 
-# One lock per account: many uploads share it, closing the account excludes them.
-_SHARE_ACCOUNT = "SELECT pg_advisory_xact_lock_shared(hashtextextended('account:' || $1, 0))"
+# Closing the account excludes everybody who enters it.
 _OWN_ACCOUNT = "SELECT pg_advisory_xact_lock(hashtextextended('account:' || $1, 0))"
 
 
@@ -45,11 +45,7 @@ class PostgresAudioRows:
 
     async def add(self, audio: Audio) -> None:
         """Insert; raises `AccountGone`, or `UploadInProgress` where the same key was faster."""
-        await self._conn.execute(_SHARE_ACCOUNT, audio.account_id)
-        if await self._conn.fetchval(
-            "SELECT true FROM closed_account WHERE account_id = $1", audio.account_id
-        ):
-            raise AccountGone
+        await enter_account(self._conn, audio.account_id)
         try:
             await self._conn.execute(_INSERT, *_to_row(audio))
         except asyncpg.UniqueViolationError as error:
@@ -224,6 +220,7 @@ class PostgresTransaction:
     def __init__(self, conn: Connection, outbox: Outbox) -> None:
         self.audio = PostgresAudioRows(conn)
         self.loose = PostgresLooseObjects(conn)
+        self.resumable = PostgresResumables(conn)
         self.events = OutboxEvents(conn, outbox)
 
 

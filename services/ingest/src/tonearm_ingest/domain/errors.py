@@ -151,3 +151,91 @@ class DownloadUnavailable(AppError):
 
     code: ClassVar[str] = "download_unavailable"
     kind: ClassVar[Kind] = Kind.NOT_FOUND
+
+
+class UploadNotFound(AppError):
+    """There is no such upload in this account, or it has expired."""
+
+    code: ClassVar[str] = "upload_not_found"
+    kind: ClassVar[Kind] = Kind.NOT_FOUND
+
+
+class OffsetMismatch(AppError):
+    """The bytes do not continue the upload; ask for its offset with HEAD."""
+
+    code: ClassVar[str] = "upload_offset_mismatch"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+
+class UploadLocked(AppError):
+    """Another request is sending bytes of this upload; try again shortly."""
+
+    code: ClassVar[str] = "upload_locked"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+    retryable: ClassVar[bool] = True
+    http_status: ClassVar[int | None] = 423
+
+
+class UploadOverflow(AppError):
+    """The bytes go past the end of the upload."""
+
+    code: ClassVar[str] = "upload_overflow"
+    kind: ClassVar[Kind] = Kind.MALFORMED
+
+
+class UploadBrokenOff(AppError):
+    """The body ended too early; ask for the offset with HEAD and go on from there."""
+
+    code: ClassVar[str] = "upload_broken_off"
+    kind: ClassVar[Kind] = Kind.MALFORMED
+    retryable: ClassVar[bool] = True
+
+
+class TooManyParts(AppError):
+    """The upload came in too many pieces; send larger ones."""
+
+    code: ClassVar[str] = "too_many_parts"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
+class UnfinishedUploadsFull(AppError):
+    """This account has too many unfinished uploads, or too many bytes in them."""
+
+    code: ClassVar[str] = "unfinished_uploads_full"
+    kind: ClassVar[Kind] = Kind.EXHAUSTED
+
+
+class ChecksumMismatch(AppError):
+    """The bytes do not have the checksum that came with them; they were discarded."""
+
+    code: ClassVar[str] = "checksum_mismatch"
+    kind: ClassVar[Kind] = Kind.INVALID
+    http_status: ClassVar[int | None] = 460
+
+
+class ChecksumUnsupported(AppError):
+    """`Upload-Checksum` takes `sha1` or `sha256` and the digest in base64."""
+
+    code: ClassVar[str] = "checksum_unsupported"
+    kind: ClassVar[Kind] = Kind.MALFORMED
+
+
+class TusVersionUnsupported(AppError):
+    """Say `Tus-Resumable: 1.0.0`."""
+
+    code: ClassVar[str] = "tus_version_unsupported"
+    kind: ClassVar[Kind] = Kind.PRECONDITION
+
+
+class NotOffsetStream(AppError):
+    """Send the bytes as `application/offset+octet-stream`."""
+
+    code: ClassVar[str] = "not_offset_stream"
+    kind: ClassVar[Kind] = Kind.UNSUPPORTED
+
+
+class TusHeaderInvalid(AppError):
+    """A header of the upload is missing or malformed."""
+
+    code: ClassVar[str] = "tus_header_invalid"
+    kind: ClassVar[Kind] = Kind.MALFORMED

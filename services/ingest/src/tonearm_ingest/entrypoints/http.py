@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator
-from starlette.requests import ClientDisconnect
 
 from tonearm_ingest.domain.audio import Audio, Status
 from tonearm_ingest.domain.errors import (
@@ -40,6 +36,7 @@ from tonearm_ingest.domain.errors import (
 from tonearm_ingest.domain.formats import MEDIA_TYPES
 from tonearm_ingest.entrypoints import measures
 from tonearm_ingest.entrypoints.download import download_response
+from tonearm_ingest.entrypoints.gate import UploadGate, caller_of, count_accepted
 from tonearm_ingest.entrypoints.multipart import MultipartFile
 from tonearm_ingest.entrypoints.views import AudioView, PageView
 from tonearm_ingest.usecases.accept_upload import Accepted, AcceptUpload
@@ -113,11 +110,9 @@ class Office:
     browse: Callable[[ListAudio], Awaitable[Page]]
     download: OpenDownload
     delete: Callable[[DeleteAudio], Awaitable[None]]
-    uploads_concurrent_max: int
+    gate: UploadGate
     upload_idle_s_max: float
     page_items_max: int
-    refused_body_bytes_max: int
-    refused_body_s_max: float
 
 
 def routes(office: Office) -> APIRouter:
@@ -137,12 +132,10 @@ def routes(office: Office) -> APIRouter:
 
 
 def _add_upload(router: APIRouter, office: Office) -> None:
-    gate = _Gate(office.uploads_concurrent_max)
-
     async def receive(
         request: Request, body: AsyncIterator[bytes], principal: tokens.Principal, key: str | None
     ) -> Accepted:
-        async with gate.enter():
+        async with office.gate.enter():
             file = await MultipartFile.open(
                 body,
                 content_type=request.headers.get("content-type", ""),
@@ -150,7 +143,7 @@ def _add_upload(router: APIRouter, office: Office) -> None:
             )
             return await office.accept(
                 AcceptUpload(
-                    caller=_caller(principal),
+                    caller=caller_of(principal),
                     filename=file.filename,
                     chunks=file.chunks(),
                     declared_size_bytes=_declared_size_bytes(request),
@@ -200,10 +193,10 @@ def _add_upload(router: APIRouter, office: Office) -> None:
             accepted = await receive(request, body, principal, parse_key(idempotency_key))
         except AppError as error:
             measures.UPLOADS.add(1, {"outcome": error.error_code})
-            await _drain(request, body, office)
+            await office.gate.drain(request, body)
             raise
         audio = accepted.audio
-        _count(accepted)
+        count_accepted(accepted)
         response.headers["Location"] = f"/v1/audio/{audio.id}"
         if accepted.is_replay:
             response.headers["Idempotency-Replayed"] = "true"
@@ -264,63 +257,15 @@ def _add_download(router: APIRouter, office: Office) -> None:
         request: Request, audio_id: AudioId, principal: tokens.Caller
     ) -> Response:
         """Return the bytes as they were uploaded; `Range` and `If-None-Match` work."""
-        download = await office.download(audio_id, caller=_caller(principal))
+        download = await office.download(audio_id, caller=caller_of(principal))
         return await download_response(request, download)
 
     @router.head("/{audio_id}/download", include_in_schema=False)
     async def head_download(
         request: Request, audio_id: AudioId, principal: tokens.Caller
     ) -> Response:
-        download = await office.download(audio_id, caller=_caller(principal))
+        download = await office.download(audio_id, caller=caller_of(principal))
         return await download_response(request, download)
-
-
-class _Gate:
-    """At most `places` uploads at once; the next one is told to come again."""
-
-    def __init__(self, places: int) -> None:
-        self._places = asyncio.Semaphore(places)
-
-    @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        if self._places.locked():
-            raise TooManyUploads(retry_after_s=5)
-        async with self._places:
-            measures.UPLOADS_RUNNING.add(1)
-            try:
-                yield
-            finally:
-                measures.UPLOADS_RUNNING.add(-1)
-
-
-def _count(accepted: Accepted) -> None:
-    audio = accepted.audio
-    outcome = "replayed" if accepted.is_replay else "accepted"
-    measures.UPLOADS.add(1, {"outcome": outcome, "format": audio.properties.format})
-    if not accepted.is_replay:
-        measures.UPLOAD_SIZE.record(audio.size_bytes, {"format": audio.properties.format})
-
-
-async def _drain(request: Request, body: AsyncIterator[bytes], office: Office) -> None:
-    """Read over the rest of a refused body, within bounds, so that the client hears the answer.
-
-    A client that is still sending when the connection closes is told "connection reset" by its
-    system, not our problem document. One that asked first (`Expect: 100-continue`) waits, and
-    sends nothing.
-    """
-    if request.headers.get("expect", "").lower() == "100-continue":
-        return
-    left_bytes = office.refused_body_bytes_max
-    with contextlib.suppress(TimeoutError, AppError, ClientDisconnect):
-        async with asyncio.timeout(office.refused_body_s_max):
-            async for piece in body:
-                left_bytes -= len(piece)
-                if left_bytes < 0:
-                    return
-
-
-def _caller(principal: tokens.Principal) -> Caller:
-    return Caller(account_id=principal.account_id, plan=principal.plan, is_beta=principal.is_beta)
 
 
 def _declared_size_bytes(request: Request) -> int | None:

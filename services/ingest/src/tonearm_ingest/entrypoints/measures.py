@@ -22,6 +22,16 @@ UPLOADS_RUNNING = _meter.create_up_down_counter(
     unit="{upload}",
     description="Uploads that are being received.",
 )
+RESUMABLE = _meter.create_counter(
+    "tonearm.ingest.resumable",
+    unit="{upload}",
+    description="Resumable uploads by event (opened, finished, given_up).",
+)
+RESUMABLE_SIZE = _meter.create_counter(
+    "tonearm.ingest.resumable.size",
+    unit="By",
+    description="Bytes that were added to resumable uploads and kept.",
+)
 STATUS_MOVES = _meter.create_counter(
     "tonearm.ingest.status.moves",
     unit="{move}",

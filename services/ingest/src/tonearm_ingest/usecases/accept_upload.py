@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +23,7 @@ from tonearm_ingest.domain.errors import (
     UploadLost,
     UploadStalled,
 )
+from tonearm_ingest.usecases.lease import discard, kept_alive, noted
 from tonearm_ingest.usecases.ports import (
     Begin,
     Blobs,
@@ -35,12 +35,13 @@ from tonearm_ingest.usecases.ports import (
     Transaction,
 )
 from tonearm_kit.clock import Clock
-from tonearm_kit.errors import AppError
 from tonearm_kit.ids import NewId
 
 UPLOAD_FLAGS = ("audio-upload", "audio-analysis")
 """An upload always asks for its analysis, so both are needed."""
 PRIORITY_FLAG = "premium-priority"
+
+Seal = Callable[[Transaction, Audio], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ class AcceptUpload:
     declared_size_bytes: int | None
     """The file is at least this large; for an early refusal. None where the client did not say."""
     idempotency_key: str | None = None
+    seal: Seal | None = None
+    """What else must be true and written in the transaction that records the upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +108,16 @@ class _Tally:
         self.sha256 = digest.hexdigest()
 
     def settle_format(self) -> None:
-        self.format = formats.sniff(self.head)
-        if self.format is None:
-            other = formats.sniff_other(self.head)
-            raise NotAudio if other is None else UnsupportedAudio(format=other)
+        self.format = known_format(self.head)
+
+
+def known_format(head: bytes) -> str:
+    """Return the format of a file by its first bytes; raises `NotAudio`, `UnsupportedAudio`."""
+    found = formats.sniff(head)
+    if found is None:
+        other = formats.sniff_other(head)
+        raise NotAudio if other is None else UnsupportedAudio(format=other)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +145,9 @@ async def accept_upload(cmd: AcceptUpload, *, intake: Intake) -> Accepted:
             earlier = await _find_earlier(cmd, intake.begin)
             if earlier is not None:
                 return await _replay(cmd, earlier)
-            flags, size_bytes_max = await _admit(cmd, intake)
+            flags, size_bytes_max = await admit(
+                cmd.caller, declared_size_bytes=cmd.declared_size_bytes, intake=intake
+            )
             audio = await _take_in(cmd, intake, flags=flags, size_bytes_max=size_bytes_max)
     except TimeoutError:
         raise UploadStalled(duration_s_max=intake.limits.duration_s_max) from None
@@ -166,19 +177,21 @@ async def _replay(cmd: AcceptUpload, earlier: Audio) -> Accepted:
     return Accepted(audio=earlier, is_replay=True)
 
 
-async def _admit(cmd: AcceptUpload, intake: Intake) -> tuple[frozenset[str], int]:
-    """Return the flags of the caller and the size at which this upload will be cut off."""
-    flags = await intake.entitlements.flags(cmd.caller)
+async def admit(
+    caller: Caller, *, declared_size_bytes: int | None, intake: Intake
+) -> tuple[frozenset[str], int]:
+    """Return the flags of the caller and the size at which an upload will be cut off.
+
+    Raises `FeatureOff`, `QuotaExceeded`, `FileTooLarge`; takes nothing from the plan.
+    """
+    flags = await intake.entitlements.flags(caller)
     for flag in UPLOAD_FLAGS:
         if flag not in flags:
             raise FeatureOff(flag=flag)
-    of_plan = await intake.entitlements.size_bytes_max(
-        cmd.caller, size_bytes=cmd.declared_size_bytes or 0
-    )
+    of_plan = await intake.entitlements.size_bytes_max(caller, size_bytes=declared_size_bytes or 0)
     ours = intake.limits.size_bytes_max
     size_bytes_max = ours if of_plan is None else min(ours, of_plan)
-    declared = cmd.declared_size_bytes
-    if declared is not None and declared > size_bytes_max:
+    if declared_size_bytes is not None and declared_size_bytes > size_bytes_max:
         raise FileTooLarge(size_bytes_max=size_bytes_max)
     return flags, size_bytes_max
 
@@ -189,19 +202,13 @@ async def _take_in(
     audio_id = intake.new_id()
     key = object_key(cmd.caller.account_id, audio_id)
     await _note(cmd, key, intake)
-    outcome: Audio | Exception
-    async with asyncio.TaskGroup() as tasks:
-        beating = tasks.create_task(_beat(key, intake))
-        try:
-            outcome = await _store(
-                cmd, intake, audio_id=audio_id, flags=flags, size_bytes_max=size_bytes_max
-            )
-        except Exception as error:  # noqa: BLE001 - raised below, outside of the group
-            outcome = error
-        beating.cancel()
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+    alive = kept_alive(
+        noted(key), begin=intake.begin, clock=intake.clock, lease_s=intake.limits.lease_s
+    )
+    async with alive:
+        return await _store(
+            cmd, intake, audio_id=audio_id, flags=flags, size_bytes_max=size_bytes_max
+        )
 
 
 async def _store(
@@ -225,10 +232,12 @@ async def _store(
             if not await tx.loose.drop(key):
                 raise UploadLost(retry_after_s=1)
             await tx.audio.add(audio)
+            if cmd.seal is not None:
+                await cmd.seal(tx, audio)
             await _announce(tx, audio, is_priority=is_priority)
-    except BaseException:
+    except BaseException as error:
         # Also when the client went away: the note stays only if this cannot be finished.
-        await asyncio.shield(_discard(key, intake))
+        await asyncio.shield(discard(key, begin=intake.begin, blobs=intake.blobs, after=error))
         raise
     return audio
 
@@ -247,20 +256,6 @@ async def _note(cmd: AcceptUpload, key: str, intake: Intake) -> None:
         )
     if not is_alone:
         raise UploadInProgress(retry_after_s=5)
-
-
-async def _beat(key: str, intake: Intake) -> None:
-    """Say from time to time that the upload lives.
-
-    A beat that fails matters only if the note is gone in the end, which is looked at there.
-    """
-    lease_s = intake.limits.lease_s
-    while True:
-        await asyncio.sleep(lease_s / 3)
-        with contextlib.suppress(Exception):
-            async with intake.begin() as tx:
-                until = intake.clock.now() + timedelta(seconds=lease_s)
-                await tx.loose.postpone(key, until=until)
 
 
 async def _build(
@@ -322,11 +317,3 @@ async def _announce(tx: Transaction, audio: Audio, *, is_priority: bool) -> None
     topic = topics.ANALYSIS_REQUEST_PRIORITY if is_priority else topics.ANALYSIS_REQUEST
     await tx.events.add(uploaded, correlation_id=audio.job_id)
     await tx.events.add(requested, topic=topic.name, correlation_id=audio.job_id)
-
-
-async def _discard(key: str, intake: Intake) -> None:
-    """Remove the object of a broken-off upload; what fails here is left to the sweeper."""
-    with contextlib.suppress(AppError):
-        await intake.blobs.delete(key)
-        async with intake.begin() as tx:
-            await tx.loose.drop(key)

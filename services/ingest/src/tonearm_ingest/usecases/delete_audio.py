@@ -10,6 +10,7 @@ from tonearm_contracts.events import AudioDeleted
 from tonearm_ingest.domain.audio import Audio
 from tonearm_ingest.domain.errors import AudioNotFound
 from tonearm_ingest.usecases.ports import Begin, Blobs, LooseObject, Transaction
+from tonearm_ingest.usecases.resumable import forget_uploads
 from tonearm_kit.clock import Clock
 from tonearm_kit.errors import AppError
 
@@ -50,6 +51,7 @@ async def forget_account(
     themselves. The objects are left to the sweeper. Runs in the consumer's transaction.
     """
     await tx.audio.close_account(account_id)
+    await forget_uploads(account_id, tx=tx, clock=clock, batch_size_max=batch_size_max)
     n_removed = 0
     while batch := await tx.audio.of_account(account_id, limit=batch_size_max):
         for audio in batch:

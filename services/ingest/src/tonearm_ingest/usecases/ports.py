@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tonearm_contracts.envelope import EventData
 from tonearm_ingest.domain.audio import Audio, Properties, Status
+from tonearm_ingest.domain.resumable import Part, Resumable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,55 @@ class LooseObjects(Protocol):
         """Move the time of a note, if it is still there."""
 
 
+class Resumables(Protocol):
+    """Resumable uploads and where their bytes lie, inside one transaction."""
+
+    async def add(self, upload: Resumable) -> None:
+        """Store a new upload; raises `AccountGone` where the account was deleted."""
+
+    async def find_by_idempotency_key(self, key: str, *, account_id: str) -> Resumable | None:
+        """Return what an earlier creation with this key made, even if it has expired."""
+
+    async def open_in_account(self, account_id: str) -> tuple[int, int]:
+        """Return how many uploads of the account are unfinished, and their lengths' sum in bytes.
+
+        Nobody else may open one in this account until the transaction ends.
+        """
+
+    async def find(self, upload_id: str) -> Resumable | None:
+        """Return the upload, whoever owns it and even if it has expired."""
+
+    async def find_for_update(self, upload_id: str) -> Resumable | None:
+        """Return the same, and keep others from changing it until the transaction ends."""
+
+    async def hold(self, upload_id: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Let only `holder` add bytes until then; False where another one may, or all is gone.
+
+        Who holds it already goes on holding it.
+        """
+
+    async def release(self, upload_id: str, holder: str) -> None:
+        """Let everybody add bytes again, if this one holds the upload."""
+
+    async def append(self, upload_id: str, part: Part) -> None:
+        """Add the part that comes next, and move the offset behind it."""
+
+    async def parts(self, upload_id: str) -> Sequence[Part]:
+        """Return the parts in the order of their bytes."""
+
+    async def finish(self, upload_id: str, *, audio_id: str) -> None:
+        """Make the upload whole: nothing is left to send, its parts are forgotten."""
+
+    async def remove(self, upload_id: str) -> None:
+        """Delete the upload and its list of parts."""
+
+    async def take_expired(self, *, now: datetime, limit: int) -> Sequence[Resumable]:
+        """Return uploads whose time is over, locked; those that others hold are passed over."""
+
+    async def of_account(self, account_id: str, *, limit: int) -> Sequence[Resumable]:
+        """Return up to `limit` uploads of the account, locked, for removal."""
+
+
 class Events(Protocol):
     """The outbox of the transaction."""
 
@@ -123,6 +173,10 @@ class Transaction(Protocol):
     @property
     def loose(self) -> LooseObjects:
         """The notes on ownerless objects."""
+
+    @property
+    def resumable(self) -> Resumables:
+        """Resumable uploads."""
 
     @property
     def events(self) -> Events:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tonearm_ingest.usecases.ports import Begin, Blobs
+from tonearm_ingest.usecases.resumable import expire_uploads
 from tonearm_kit.clock import Clock
 from tonearm_kit.errors import AppError
 
@@ -15,6 +16,8 @@ class SweepLimits:
     """Bounds of one sweep."""
 
     objects_max: int
+    uploads_max: int
+    """Expired resumable uploads that one sweep ends."""
     retry_after_s: float
     removed_kept_s: float
     """How long a deletion is remembered, so that repeating it still answers "done"."""
@@ -23,6 +26,7 @@ class SweepLimits:
 async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits) -> int:
     """Remove due objects, at most `objects_max`; returns how many went.
 
+    Resumable uploads that expired end here; their parts are due from the next sweep on.
     An object that the store will not remove now is tried again later. Several sweepers may run
     at once: each sees only notes that no other holds.
     """
@@ -38,5 +42,6 @@ async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits
                 break  # a store that is away now is away for the next one, too
             await tx.loose.drop(key)
             n_removed += 1
+        await expire_uploads(tx=tx, clock=clock, uploads_max=limits.uploads_max)
         await tx.audio.forget_removed(before=now - timedelta(seconds=limits.removed_kept_s))
     return n_removed

@@ -1,0 +1,93 @@
+"""The headers of tus 1.0.0, read. What is missing or malformed raises `TusHeaderInvalid`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+
+from tonearm_ingest.domain.errors import (
+    ChecksumUnsupported,
+    NotOffsetStream,
+    TusHeaderInvalid,
+)
+from tonearm_ingest.usecases.append_bytes import CHECKSUMS, Checksum
+
+CONTENT_TYPE = "application/offset+octet-stream"
+METADATA_CHARS_MAX = 4096
+ID = re.compile(r"^[0-9A-Za-z-]{1,64}$")
+_NUMBER = re.compile(r"^[0-9]{1,18}$", re.ASCII)
+_METADATA_KEY = re.compile(r"^[!-+\--~]{1,128}$")
+
+
+def upload_length(headers: Mapping[str, str]) -> int:
+    """Return how many bytes the file has."""
+    if "upload-length" not in headers:
+        raise TusHeaderInvalid("Say the size of the file in Upload-Length; it cannot come later.")
+    return _number(headers, "upload-length")
+
+
+def upload_offset(headers: Mapping[str, str]) -> int:
+    """Return where the bytes of the request begin."""
+    return _number(headers, "upload-offset")
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """Return how many bytes the request says that it has."""
+    told = headers.get("content-length", "")
+    return int(told) if _NUMBER.match(told) else None
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    value = headers.get(name, "")
+    if not _NUMBER.match(value):
+        raise TusHeaderInvalid(f"{name.title()} must be a whole number of bytes.")
+    return int(value)
+
+
+def require_offset_stream(headers: Mapping[str, str]) -> None:
+    """Raise `NotOffsetStream` where the body is of another type."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise NotOffsetStream
+
+
+def metadata(headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return `Upload-Metadata` as it was said, and what it says."""
+    said = headers.get("upload-metadata", "").strip()
+    if len(said) > METADATA_CHARS_MAX:
+        raise TusHeaderInvalid(f"Upload-Metadata has over {METADATA_CHARS_MAX} characters.")
+    pairs: dict[str, str] = {}
+    for pair in said.split(",") if said else ():
+        key, _, value = pair.strip().partition(" ")
+        if not _METADATA_KEY.match(key) or key in pairs:
+            raise TusHeaderInvalid("Upload-Metadata has an empty, odd or repeated key.")
+        pairs[key] = _decode(value.strip(), "Upload-Metadata").decode("utf-8", "replace")
+    return said, pairs
+
+
+def filename(pairs: Mapping[str, str]) -> str:
+    """Return what the clients at large call the file's name."""
+    return pairs.get("filename") or pairs.get("name") or ""
+
+
+def checksum(headers: Mapping[str, str]) -> Checksum | None:
+    """Return what the bytes of the request must hash to; raises `ChecksumUnsupported`."""
+    said = headers.get("upload-checksum")
+    if said is None:
+        return None
+    algorithm, _, value = said.partition(" ")
+    if algorithm not in CHECKSUMS:
+        raise ChecksumUnsupported
+    digest = _decode(value, "Upload-Checksum")
+    if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
+        raise ChecksumUnsupported
+    return Checksum(algorithm=algorithm, digest=digest)
+
+
+def _decode(value: str, name: str) -> bytes:
+    try:
+        return base64.b64decode(value.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise TusHeaderInvalid(f"{name} is not base64.") from None

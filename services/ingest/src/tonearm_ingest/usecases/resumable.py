@@ -1,0 +1,180 @@
+"""Uploads in several requests: open one, ask how far it is, give it up, forget it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tonearm_ingest.domain.audio import clean_filename
+from tonearm_ingest.domain.errors import (
+    EmptyFile,
+    IdempotencyKeyReused,
+    UnfinishedUploadsFull,
+    UploadNotFound,
+)
+from tonearm_ingest.domain.resumable import Resumable, living
+from tonearm_ingest.usecases.accept_upload import Intake, admit
+from tonearm_ingest.usecases.lease import discard
+from tonearm_ingest.usecases.ports import Begin, Blobs, Caller, LooseObject, Transaction
+from tonearm_kit.clock import Clock
+
+_REMOVED_AT_ONCE_MAX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumableLimits:
+    """Bounds of resumable uploads."""
+
+    lifetime_s: float
+    """From its creation; then an upload and its bytes are removed."""
+    open_per_account_max: int
+    open_bytes_per_account_max: int
+    """Sum of the lengths of an account's unfinished uploads."""
+    part_size_bytes: int
+    """So many bytes at a time are kept for good while a request runs."""
+    parts_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenUpload:
+    """A file that is about to come."""
+
+    caller: Caller
+    length_bytes: int
+    filename: str
+    metadata: str
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The upload, and whether an earlier request with the same key had opened it."""
+
+    upload: Resumable
+    is_replay: bool
+
+
+async def open_upload(cmd: OpenUpload, *, intake: Intake, limits: ResumableLimits) -> Opened:
+    """Note what will come, if all of it may come; takes nothing from the plan yet.
+
+    Raises what `accept_upload` raises before it takes bytes, and `UnfinishedUploadsFull`.
+    """
+    if cmd.length_bytes == 0:
+        raise EmptyFile
+    await admit(cmd.caller, declared_size_bytes=cmd.length_bytes, intake=intake)
+    now, account_id = intake.clock.now(), cmd.caller.account_id
+    upload = Resumable(
+        id=intake.new_id(),
+        account_id=account_id,
+        length_bytes=cmd.length_bytes,
+        offset_bytes=0,
+        filename=clean_filename(cmd.filename, chars_max=intake.limits.filename_chars_max),
+        metadata=cmd.metadata,
+        created_at=now,
+        expires_at=now + timedelta(seconds=limits.lifetime_s),
+        idempotency_key=cmd.idempotency_key,
+    )
+    async with intake.begin() as tx:
+        # First, since it lets only one creation of an account in at a time.
+        n_open, open_bytes = await tx.resumable.open_in_account(account_id)
+        earlier = await _find_earlier(tx, upload, now=now)
+        if earlier is not None:
+            return Opened(upload=earlier, is_replay=True)
+        is_too_much = open_bytes + cmd.length_bytes > limits.open_bytes_per_account_max
+        if n_open >= limits.open_per_account_max or is_too_much:
+            raise UnfinishedUploadsFull(
+                uploads_max=limits.open_per_account_max,
+                size_bytes_max=limits.open_bytes_per_account_max,
+            )
+        await tx.resumable.add(upload)
+    return Opened(upload=upload, is_replay=False)
+
+
+async def _find_earlier(tx: Transaction, wanted: Resumable, *, now: datetime) -> Resumable | None:
+    if wanted.idempotency_key is None:
+        return None
+    earlier = await tx.resumable.find_by_idempotency_key(
+        wanted.idempotency_key, account_id=wanted.account_id
+    )
+    if earlier is None:
+        return None
+    if earlier.expires_at <= now:
+        await _remove(tx, earlier, at=now)
+        return None
+    if not earlier.is_same_file(wanted):
+        raise IdempotencyKeyReused
+    return earlier
+
+
+async def find_upload(upload_id: str, *, account_id: str, begin: Begin, clock: Clock) -> Resumable:
+    """Return the upload if it is this account's; raises `UploadNotFound`."""
+    async with begin() as tx:
+        upload = living(await tx.resumable.find(upload_id), now=clock.now())
+    if upload.account_id != account_id:
+        raise UploadNotFound
+    return upload
+
+
+async def give_up(
+    upload_id: str, *, account_id: str, begin: Begin, blobs: Blobs, clock: Clock
+) -> None:
+    """Remove the upload and its bytes; a recording that it became stays.
+
+    A request that is sending bytes meanwhile finds nothing to add them to. Raises
+    `UploadNotFound`.
+    """
+    async with begin() as tx:
+        upload = living(await tx.resumable.find_for_update(upload_id), now=clock.now())
+        if upload.account_id != account_id:
+            raise UploadNotFound
+        keys = await _remove(tx, upload, at=clock.now())
+    await remove_some(keys, begin=begin, blobs=blobs)
+
+
+async def drop_upload(upload_id: str, *, begin: Begin, blobs: Blobs, clock: Clock) -> None:
+    """Remove an upload that can never become a recording, if it is still there."""
+    keys: list[str] = []
+    async with begin() as tx:
+        if (found := await tx.resumable.find_for_update(upload_id)) is not None:
+            keys = await _remove(tx, found, at=clock.now())
+    await remove_some(keys, begin=begin, blobs=blobs)
+
+
+async def _remove(tx: Transaction, upload: Resumable, *, at: datetime) -> list[str]:
+    keys = await let_go(tx, upload, at=at)
+    await tx.resumable.remove(upload.id)
+    return keys
+
+
+async def let_go(tx: Transaction, upload: Resumable, *, at: datetime) -> list[str]:
+    """Leave the upload's parts to the sweeper; returns their keys."""
+    keys = [part.object_key for part in await tx.resumable.parts(upload.id)]
+    for key in keys:
+        loose = LooseObject(object_key=key, account_id=upload.account_id, sweep_after=at)
+        await tx.loose.note(loose, now=at)
+    return keys
+
+
+async def remove_some(keys: list[str], *, begin: Begin, blobs: Blobs) -> None:
+    """Remove the first of these objects now; the sweeper takes what is left."""
+    for key in keys[:_REMOVED_AT_ONCE_MAX]:
+        await asyncio.shield(discard(key, begin=begin, blobs=blobs))
+
+
+async def expire_uploads(*, tx: Transaction, clock: Clock, uploads_max: int) -> int:
+    """Remove uploads whose time is over; their parts are left to the sweeper."""
+    now = clock.now()
+    expired = await tx.resumable.take_expired(now=now, limit=uploads_max)
+    for upload in expired:
+        await _remove(tx, upload, at=now)
+    return len(expired)
+
+
+async def forget_uploads(
+    account_id: str, *, tx: Transaction, clock: Clock, batch_size_max: int
+) -> None:
+    """Remove every upload of a closed account, in the transaction that closes it."""
+    while batch := await tx.resumable.of_account(account_id, limit=batch_size_max):
+        for upload in batch:
+            await _remove(tx, upload, at=clock.now())
