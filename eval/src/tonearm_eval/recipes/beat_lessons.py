@@ -6,6 +6,7 @@ lessons are cut, played faster or slower and equalised at random, so that none i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,6 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from tonearm_analysis.engine.models import Network
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ, HOP_SAMPLES
 from tonearm_analysis.engine.rhythm.crnn import CrnnEar
 from tonearm_analysis.engine.rhythm.listening import Listener
@@ -55,8 +57,8 @@ class Lesson:
 class _TeachersEar(CrnnEar):
     """The teachers' ear; it also keeps the sound as they heard it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, teachers: Sequence[Network]) -> None:
+        super().__init__(teachers)
         self.sound: list[Floats] = []
 
     def hear(self, sound: Floats) -> None:
@@ -64,9 +66,9 @@ class _TeachersEar(CrnnEar):
         super().hear(sound)
 
 
-def hear(clip: Clip) -> Lesson:
+def hear(clip: Clip, teachers: Sequence[Network]) -> Lesson:
     """The lesson of one clip."""
-    ear = _TeachersEar()
+    ear = _TeachersEar(teachers)
     listener = Listener(ear=ear)
     listener.push(mono_22k(clip.path))
     heard = listener.finish()
@@ -81,14 +83,14 @@ def hear(clip: Clip) -> Lesson:
     )
 
 
-def hear_folder(folder: Path, lessons: Path) -> None:
+def hear_folder(folder: Path, lessons: Path, teachers: Sequence[Network]) -> None:
     """Write the lessons of a folder that are not there yet, but for samples of the test split."""
     lessons.mkdir(parents=True, exist_ok=True)
     for clip in read_manifest(folder):
         out = lessons / f"{folder.name}__{clip.path.stem}.npz"
         if out.exists() or related_to_test(clip.soundfont):
             continue
-        lesson = hear(clip)
+        lesson = hear(clip, teachers)
         if len(lesson.levels) >= FEWEST_FRAMES and len(lesson.beats):
             np.savez(out, levels=lesson.levels, taught=lesson.taught, beats=lesson.beats)
 

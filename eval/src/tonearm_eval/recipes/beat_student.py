@@ -2,9 +2,10 @@
 
 Recipe, on the development clips that eval/README.md lists:
     .venv/bin/uv pip install --python .venv/bin/python --require-hashes -r requirements/student.lock
-    python -m tonearm_eval.recipes.beat_student hear DEV/dev31 DEV/rough ... --lessons LESSONS
+    python -m tonearm_eval.recipes.beat_student hear DEV/dev31 DEV/rough ... \
+        --teachers TEACHERS --lessons LESSONS
     python -m tonearm_eval.recipes.beat_student teach --lessons LESSONS --out OUT
-A stopped run of either goes on.  An hour of clips is heard in half a minute, and 7,000 steps take
+TEACHERS is what tonearm_eval.recipes.beat_models wrote. A stopped run of either goes on.  An hour of clips is heard in half a minute, and 7,000 steps take
 eight minutes of one core.
 
 The network: pairs of frames embedded in 32 numbers, and twelve convolutions over time, five taps
@@ -24,6 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tonearm_analysis.engine.models import session
 from tonearm_analysis.engine.rhythm.student import N_BANDS
 from tonearm_eval.recipes.beat_lessons import Lesson, draw, hear_folder
 from tonearm_eval.recipes.graph import Graph
@@ -201,6 +203,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     hearing = commands.add_parser("hear", help="write lessons from folders of clips")
     hearing.add_argument("folders", type=Path, nargs="+")
+    hearing.add_argument(
+        "--teachers", type=Path, required=True, help="folder with the recurrent networks, *.onnx"
+    )
     teaching = commands.add_parser("teach", help="teach a network, write beat_student.onnx")
     teaching.add_argument("--out", type=Path, required=True)
     teaching.add_argument("--seed", type=int, default=0)
@@ -209,8 +214,14 @@ def main() -> None:
         command.add_argument("--lessons", type=Path, required=True)
     args = parser.parse_args()
     if args.command == "hear":
+        found = sorted(args.teachers.glob("*.onnx"))
+        if not found:
+            parser.error(
+                f"no network in {args.teachers}; tonearm_eval.recipes.beat_models writes them"
+            )
+        teachers = [session(path.read_bytes()) for path in found]
         for folder in args.folders:
-            hear_folder(folder, args.lessons)
+            hear_folder(folder, args.lessons, teachers)
             print(folder, flush=True)
         return
     args.out.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ TEMPO_BPM_MAX = 400.0
 class Parameters:
     """How to analyse.
 
-    profile: `full` hears beats with three recurrent networks and a small one that they taught, and
+    profile: `full` hears beats with two recurrent networks and a small one that they taught, and
     measures every frame's spectrum; `fast` hears with the small one alone, over coarser bands, and
     measures the spectrum of 2.2 s in every 8.9 s, for less time and, on records, less certainty.
     The other stages are the same.

@@ -9,6 +9,7 @@ from tonearm_analysis.engine.models.store import (
     open_network,
     read_card,
     read_numbers,
+    session,
 )
 
-__all__ = ["ModelCorruptedError", "Network", "open_network", "read_card", "read_numbers"]
+__all__ = ["ModelCorruptedError", "Network", "open_network", "read_card", "read_numbers", "session"]

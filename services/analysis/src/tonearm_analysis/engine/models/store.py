@@ -47,8 +47,15 @@ def _checked_bytes(name: str) -> bytes:
 def open_network(name: str, *, blocked: bool = True) -> Network:
     """The network `name`, ready to run on one thread, the same in every process.
 
-    blocked: let convolutions keep channels in blocks, which costs time where they have few.
     Raises ModelCorruptedError when the file is not the one its card describes.
+    """
+    return session(_checked_bytes(name), blocked=blocked)
+
+
+def session(model: bytes, *, blocked: bool = True) -> Network:
+    """The network of an ONNX file.
+
+    blocked: let convolutions keep channels in blocks, which costs time where they have few.
     """
     # The published builds report usage over the network unless told not to before the import.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 - it reads nothing else
@@ -66,10 +73,10 @@ def open_network(name: str, *, blocked: bool = True) -> Network:
     # The arena keeps a peak's worth of memory for good and is no faster here.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
-    session: Network = onnxruntime.InferenceSession(
-        _checked_bytes(name), options, providers=["CPUExecutionProvider"]
+    opened: Network = onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"]
     )
-    return session
+    return opened
 
 
 @cache

@@ -1,7 +1,8 @@
-"""Three recurrent networks over quarter-tone bands: the mean of them all."""
+"""Two recurrent networks over quarter-tone bands: the mean of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -19,7 +20,7 @@ from tonearm_analysis.engine.rhythm.bands import (
     log_bands,
 )
 
-NETWORKS: Final = ("beat_crnn_1", "beat_crnn_2", "beat_crnn_3")
+NETWORKS: Final = ("beat_crnn_2", "beat_crnn_3")
 # A stretch read after this much lead-in gives the probabilities of the whole recording within .01
 # in 99 frames of 100: the networks look back, and only so far.
 LEAD_IN_FRAMES: Final = 400
@@ -34,12 +35,15 @@ WINDOWS_UNTIDIED: Final = 2
 
 
 class CrnnEar:
-    """Hears sound of one level; an `Ear` of listening.py."""
+    """Hears sound of one level; an `Ear` of listening.py.
 
-    def __init__(self) -> None:
+    networks: what to hear with, if not with those that ship.
+    """
+
+    def __init__(self, networks: Sequence[Network] | None = None) -> None:
         self.activations: list[Floats] = []
         self.onsets: list[Floats] = []
-        self._networks = [open_network(name) for name in NETWORKS]
+        self._networks = networks or [open_network(name) for name in NETWORKS]
         self._sound = np.zeros(WINDOW_SAMPLES // 2, np.float32)
         self._sound_samples = 0
         self._context_frames = 0

@@ -1,4 +1,4 @@
-"""The ear of profile `full`: the recurrent networks and their small pupil, a quarter each.
+"""The ear of profile `full`: two recurrent networks and their small pupil, a third each.
 
 The pupil sees what is to come, and learnt from truth as well; its teachers know records.  Together
 they are right more often than either.

@@ -1,4 +1,4 @@
-"""All networks together: each frame once, in step, and a quarter each."""
+"""All networks together: each frame once, in step, and a third each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_each_network_counts_the_same(
     sound = np.resize(four, seconds * 22_050)
     teachers, pupil, joint = CrnnEar(), StudentEar(), JointEar()
     theirs, own = heard_by(teachers, sound, 7_777), heard_by(pupil, sound, 7_777)
-    assert heard_by(joint, sound, 7_777) == pytest.approx(0.75 * theirs + 0.25 * own, abs=1e-6)
+    assert heard_by(joint, sound, 7_777) == pytest.approx((2 * theirs + own) / 3, abs=1e-6)
     assert np.array_equal(np.concatenate(joint.onsets), np.concatenate(teachers.onsets))
     assert sum(map(len, joint.activations)) == 50 * seconds
 
