@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from tonearm_analysis.engine import harmony, rhythm
 from tonearm_analysis.engine.harmony import HeardHarmony
@@ -13,6 +14,9 @@ from tonearm_analysis.engine.rhythm import Heard
 from tonearm_eval.clips import Clip, read_manifest
 from tonearm_eval.generator.related import related_to_test
 from tonearm_eval.sound import mono_22k
+
+Outputs = dict[Literal["full", "fast"] | None, Path]
+PROFILES: Final[tuple[Literal["full", "fast"], ...]] = ("full", "fast")
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,22 @@ class HeardClip:
 
 
 def hear_folder(folder: Path, cache: Path, *, harmony_only: bool = False) -> None:
-    """Hear the clips of a folder that are not in the cache yet."""
+    """Hear the clips of a folder that are not in the cache yet, rhythm with the ears of each profile."""
     cache.mkdir(parents=True, exist_ok=True)
     for clip in read_manifest(folder):
-        out = cache / f"{folder.name}__{clip.path.stem}.pickle"
-        if out.exists():
+        name = f"{folder.name}__{clip.path.stem}"
+        if harmony_only:
+            wanted: Outputs = {None: cache / f"{name}.pickle"}
+        else:
+            wanted = {profile: cache / f"{name}.{profile}.pickle" for profile in PROFILES}
+        missing = {profile: out for profile, out in wanted.items() if not out.exists()}
+        if not missing:
             continue
         sound = mono_22k(clip.path)
-        heard = None if harmony_only else rhythm.hear(sound)
-        out.write_bytes(pickle.dumps(HeardClip(clip, heard, harmony.hear(sound))))
+        harmonic = harmony.hear(sound)
+        for profile, out in missing.items():
+            heard = rhythm.hear(sound, profile=profile) if profile else None
+            out.write_bytes(pickle.dumps(HeardClip(clip, heard, harmonic)))
 
 
 def heard_clips(cache: Path, prefix: str = "") -> Iterator[HeardClip]:

@@ -100,7 +100,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--hold-out", default="none", help="prefix of folders never fitted on")
-    parser.add_argument("--training", default="clips of the generator's development split")
+    parser.add_argument(
+        "--training",
+        default="hearings of clips of the generator's development split and of Freedoom's music",
+    )
     args = parser.parse_args()
     fitted: list[Example] = []
     held: list[Example] = []

@@ -22,6 +22,7 @@ import hashlib
 import importlib
 import io
 import struct
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,7 +280,7 @@ def main() -> None:
         writer = csv.DictWriter(file, fieldnames=fields)
         writer.writeheader()
         writer.writerows(rows)
-    (args.out / "ABOUT.md").write_text(split.about, encoding="utf-8")
+    (args.out / "ABOUT.md").write_text(textwrap.fill(split.about, 100) + "\n", encoding="utf-8")
     print(f"{len(rows)} excerpts; {left_out} pieces left out")
 
 
