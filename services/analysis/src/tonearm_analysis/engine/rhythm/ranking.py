@@ -7,15 +7,18 @@ the recording gave of evidence stays with the estimate; the probabilities do not
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tonearm_analysis.engine.rhythm.curve import stability, tempo_curve
-from tonearm_analysis.engine.rhythm.estimate import expected_f, relation
+from tonearm_analysis.engine.rhythm.estimate import RELATIONS, expected_f, relation
 from tonearm_analysis.engine.rhythm.model import RhythmEstimate, TempoCandidate
 
 Doubles = npt.NDArray[np.float64]
+
+RATIOS: Final = {name: ratio for ratio, name in RELATIONS}
 
 
 def ranked_for(estimate: RhythmEstimate, tempo_range_bpm: tuple[float, float]) -> RhythmEstimate:
@@ -34,7 +37,8 @@ def ranked_for(estimate: RhythmEstimate, tempo_range_bpm: tuple[float, float]) -
     if not inside or first in inside:
         return estimate
     wanted = max(inside, key=lambda c: c.probability)
-    ratio = wanted.bpm / first.bpm
+    # By the relation's own ratio: measured tempi differ from it by a little, and beats would drift.
+    ratio = RATIOS.get(wanted.relation, wanted.bpm / first.bpm)
     times, positions = _laid(estimate, ratio)
     beat_chance = estimate.evidence.get("pulse_probability", 1.0)
     others = [c for c in estimate.candidates if c is not wanted]

@@ -39,6 +39,14 @@ def test_double_the_tempo_puts_beats_between() -> None:
     assert set(BEATS) <= set(found.beats_s)
 
 
+def test_beats_do_not_drift_where_the_measured_tempi_are_no_exact_double() -> None:
+    measured = (TempoCandidate(120.0, 0.7, "same"), TempoCandidate(239.4, 0.05, "double"))
+    found = ranked_for(replace(ESTIMATE, candidates=measured), (200.0, 300.0))
+    assert found.tempo_bpm == 239.4
+    assert len(found.beats_s) == 2 * len(BEATS) - 1
+    assert set(BEATS) <= set(found.beats_s)
+
+
 @pytest.mark.parametrize("wanted", [(100.0, 130.0), (130.0, 140.0)])
 def test_a_range_that_holds_the_first_reading_or_none_changes_nothing(
     wanted: tuple[float, float],
