@@ -171,7 +171,6 @@ def make_office(parts: Parts, intake: Intake, gate: UploadGate) -> http.Office:
         delete=partial(delete_audio, begin=begin, blobs=parts.blobs, clock=clock),
         gate=gate,
         upload_idle_s_max=settings.upload_idle_s_max,
-        page_items_max=settings.page_items_max,
     )
 
 

@@ -99,9 +99,6 @@ class Settings(BaseServiceSettings):
     download_piece_size_bytes: int = Field(
         256 * 1024, ge=4096, le=16 * MIB, description="Size of the pieces of a download, in bytes."
     )
-    page_items_max: int = Field(
-        100, ge=1, le=1000, description="Most recordings on one page of a list."
-    )
     probe_processes_max: int = Field(
         1, ge=1, le=8, description="Child processes that read file headers."
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -32,7 +33,6 @@ def make_app(world: World) -> FastAPI:
         delete=partial(delete_audio, begin=begin, blobs=world.blobs, clock=world.clock),
         gate=UploadGate(2, refused_body_bytes_max=1_000_000, refused_body_s_max=1.0),
         upload_idle_s_max=5.0,
-        page_items_max=10,
     )
     app = create_app(
         title="ingest",
@@ -148,8 +148,24 @@ async def test_lists_go_by_cursor(client: httpx.AsyncClient) -> None:
     assert [item["id"] for item in rest.json()["items"]] == [made[0]]
     assert rest.json()["next_cursor"] is None
     assert (await client.get("/v1/audio", params={"status": "failed"})).json()["items"] == []
-    for bad in ({"limit": 0}, {"limit": 1001}, {"status": "x"}, {"cursor": "x"}):
+    for bad in ({"limit": 0}, {"limit": 201}, {"status": "x"}, {"cursor": "x"}):
         assert (await client.get("/v1/audio", params=bad)).status_code == 422
+
+
+async def test_a_page_holds_as_many_as_were_asked_for(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    audio = await world.has_audio()
+    for number in range(210):
+        made = replace(audio, id=f"{number:04d}", idempotency_key=None)
+        world.library.tables.audio[made.id] = made
+    page = (await client.get("/v1/audio", params={"limit": 200})).json()
+    assert len(page["items"]) == 200
+    refused = (await client.get("/v1/audio", params={"limit": 201})).json()
+    assert (refused["status"], refused["code"]) == (422, "invalid_request")
+    [error] = refused["errors"]
+    assert (error["in"], error["pointer"]) == ("query", "/limit")
+    assert "200" in error["detail"]
 
 
 async def test_a_download_whole_in_part_or_not_at_all(client: httpx.AsyncClient) -> None:

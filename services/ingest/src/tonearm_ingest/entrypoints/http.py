@@ -112,7 +112,6 @@ class Office:
     delete: Callable[[DeleteAudio], Awaitable[None]]
     gate: UploadGate
     upload_idle_s_max: float
-    page_items_max: int
 
 
 def routes(office: Office) -> APIRouter:
@@ -214,15 +213,15 @@ def _add_reading(router: APIRouter, office: Office) -> None:
     @router.get("", response_model=PageView, responses=problems(InvalidCursor))
     async def list_audio(
         principal: tokens.Caller,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=256)] = None,
         status: Annotated[Status | None, Query()] = None,
     ) -> PageView:
-        """List the account's recordings, newest first; a page may hold fewer than `limit`."""
+        """List the account's recordings, newest first; `next_cursor` is null on the last page."""
         page = await office.browse(
             ListAudio(
                 account_id=principal.account_id,
-                limit=min(limit, office.page_items_max),
+                limit=limit,
                 cursor=cursor,
                 status=status,
             )
