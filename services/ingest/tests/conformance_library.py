@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tonearm_ingest.domain.audio import Audio, Failure, Properties, Status
-from tonearm_ingest.domain.errors import AccountGone, UploadInProgress
+from tonearm_ingest.domain.errors import AccountGone, RequestStillRunning
 from tonearm_ingest.usecases.ports import Begin, LooseObject, Transaction
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -134,7 +134,7 @@ class LibraryConformance:
         async with begin() as tx:
             await tx.audio.add(make_audio(3, key=None))
             await tx.audio.add(make_audio(4, key="k", account_id="bert"))
-        with pytest.raises(UploadInProgress):
+        with pytest.raises(RequestStillRunning):
             async with begin() as tx:
                 await tx.audio.add(make_audio(5, key="k"))
 

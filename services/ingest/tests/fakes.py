@@ -13,8 +13,8 @@ from tonearm_ingest.domain.audio import Audio, Properties, Status
 from tonearm_ingest.domain.errors import (
     AccountGone,
     DownloadUnavailable,
+    RequestStillRunning,
     StoreUnavailable,
-    UploadInProgress,
 )
 from tonearm_ingest.domain.resumable import Part, Resumable
 from tonearm_ingest.usecases.ports import Caller, LooseObject, Reserve, Transaction
@@ -42,7 +42,7 @@ class FakeAudioRows:
         for other in self._tables.audio.values():
             same_key = other.idempotency_key == audio.idempotency_key is not None
             if same_key and other.account_id == audio.account_id:
-                raise UploadInProgress
+                raise RequestStillRunning
         self._tables.audio[audio.id] = audio
 
     async def find(self, audio_id: str, *, account_id: str) -> Audio | None:

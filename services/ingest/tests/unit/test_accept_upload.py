@@ -20,9 +20,9 @@ from tonearm_ingest.domain.errors import (
     MalformedMultipart,
     NotAudio,
     QuotaExceeded,
+    RequestStillRunning,
     StoreUnavailable,
     UnsupportedAudio,
-    UploadInProgress,
     UploadLost,
     UploadStalled,
 )
@@ -227,7 +227,7 @@ async def test_a_key_that_is_still_running_is_a_conflict() -> None:
         sweep_after=world.clock.now() + timedelta(seconds=1),
         idempotency_key="k1",
     )
-    with pytest.raises(UploadInProgress):
+    with pytest.raises(RequestStillRunning):
         await world.upload(key="k1")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import httpx
@@ -15,7 +15,8 @@ from tonearm_ingest.entrypoints.gate import UploadGate
 from tonearm_ingest.usecases.accept_upload import accept_upload
 from tonearm_ingest.usecases.browse import download_audio, get_audio, list_audio
 from tonearm_ingest.usecases.delete_audio import delete_audio
-from tonearm_kit import tokens
+from tonearm_ingest.usecases.ports import LooseObject
+from tonearm_kit import idempotency, tokens
 from tonearm_kit.http import create_app
 
 from .world import WAV, World
@@ -138,6 +139,20 @@ async def test_the_idempotency_key_replays(client: httpx.AsyncClient) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     bad = await post(client, key='"')
     assert bad.status_code == 400
+
+
+async def test_the_key_of_an_upload_that_runs_is_refused_as_in_every_service(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    world.library.tables.loose["x"] = LooseObject(
+        object_key="x",
+        account_id="anna",
+        sweep_after=world.clock.now() + timedelta(seconds=1),
+        idempotency_key="k1",
+    )
+    refused = await post(client, key='"k1"')
+    assert (refused.status_code, refused.headers["retry-after"]) == (409, "5")
+    assert refused.json()["code"] == idempotency.RequestStillRunning.code
 
 
 async def test_lists_go_by_cursor(client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ import asyncpg
 from tonearm_contracts.envelope import EventData
 from tonearm_ingest.adapters.postgres_resumable import PostgresResumables, enter_account
 from tonearm_ingest.domain.audio import Audio, Failure, Properties, Status
-from tonearm_ingest.domain.errors import UploadInProgress
+from tonearm_ingest.domain.errors import RequestStillRunning
 from tonearm_ingest.usecases.ports import LooseObject, Transaction
 from tonearm_kit.db import Connection, Database
 from tonearm_kit.outbox import Outbox
@@ -44,12 +44,12 @@ class PostgresAudioRows:
         self._conn = conn
 
     async def add(self, audio: Audio) -> None:
-        """Insert; raises `AccountGone`, or `UploadInProgress` where the same key was faster."""
+        """Insert; raises `AccountGone`, or `RequestStillRunning` where the same key was faster."""
         await enter_account(self._conn, audio.account_id)
         try:
             await self._conn.execute(_INSERT, *_to_row(audio))
         except asyncpg.UniqueViolationError as error:
-            raise UploadInProgress(retry_after_s=1) from error
+            raise RequestStillRunning(retry_after_s=1) from error
 
     async def find(self, audio_id: str, *, account_id: str) -> Audio | None:
         """Select by id and owner."""

@@ -124,10 +124,10 @@ class IdempotencyKeyReused(AppError):
     kind: ClassVar[Kind] = Kind.INVALID
 
 
-class UploadInProgress(AppError):
-    """An upload with this Idempotency-Key is still running."""
+class RequestStillRunning(AppError):
+    """The first request with this Idempotency-Key is still running."""
 
-    code: ClassVar[str] = "upload_in_progress"
+    code: ClassVar[str] = "request_still_running"
     kind: ClassVar[Kind] = Kind.CONFLICT
     retryable: ClassVar[bool] = True
 

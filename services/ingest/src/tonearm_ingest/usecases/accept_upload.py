@@ -18,8 +18,8 @@ from tonearm_ingest.domain.errors import (
     FileTooLarge,
     IdempotencyKeyReused,
     NotAudio,
+    RequestStillRunning,
     UnsupportedAudio,
-    UploadInProgress,
     UploadLost,
     UploadStalled,
 )
@@ -255,7 +255,7 @@ async def _note(cmd: AcceptUpload, key: str, intake: Intake) -> None:
             now=now,
         )
     if not is_alone:
-        raise UploadInProgress(retry_after_s=5)
+        raise RequestStillRunning(retry_after_s=5)
 
 
 async def _build(
