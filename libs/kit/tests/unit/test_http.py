@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
 
@@ -91,12 +91,24 @@ def records() -> APIRouter:
     return router
 
 
+def sleeves() -> APIRouter:
+    router = APIRouter(prefix="/v1/sleeves")
+
+    @router.get("/one")
+    async def show(response: Response, tag: str = "", keep: str = "") -> None:
+        for name, value in (("ETag", tag), ("Cache-Control", keep)):
+            if value:
+                response.headers[name] = value
+
+    return router
+
+
 @pytest.fixture
 def app() -> FastAPI:
     return create_app(
         title="Deck",
         version="1",
-        routers=[records()],
+        routers=[records(), sleeves()],
         body_size_bytes_max=1000,
         body_size_bytes_max_by_prefix={"/v1/records/bytes": 5000},
         verifier=TokenVerifier(StaticKeys({"keys": []}), issuer="i", audience="a"),
@@ -225,6 +237,32 @@ async def test_a_sane_request_id_is_kept_and_others_replaced(client: httpx.Async
     assert kept.headers["x-request-id"] == "abc-123"
     replaced = await client.get("/nowhere", headers={"x-request-id": "a b" * 100})
     assert len(replaced.headers["x-request-id"]) == 36
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1/sleeves/one", "private, no-store"),
+        ("/v1/sleeves/one?tag=x", "private, no-cache"),
+        ("/v1/sleeves/one?keep=public,max-age%3D9", "public,max-age=9"),
+        ("/v1/sleeves/one?tag=x&keep=no-store", "no-store"),
+        ("/v1/records/mine/all", "private, no-store"),
+        ("/v1/records/7", "private, no-store"),
+        ("/nowhere", "private, no-store"),
+    ],
+)
+async def test_nobody_else_keeps_an_answer_unless_it_says_so(
+    client: httpx.AsyncClient, path: str, told: str
+) -> None:
+    answer = await client.get(path)
+    assert answer.headers.get_list("cache-control") == [told]
+
+
+async def test_what_failed_or_was_too_large_is_kept_by_nobody(client: httpx.AsyncClient) -> None:
+    for content in (b"", b"x" * 1001):
+        answer = await client.post("/v1/records/boom", content=content)
+        assert answer.status_code in (500, 413)
+        assert answer.headers.get_list("cache-control") == ["private, no-store"]
 
 
 async def test_the_span_continues_the_trace_and_names_the_route(

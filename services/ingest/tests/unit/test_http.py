@@ -84,7 +84,9 @@ async def test_an_upload_answers_with_the_recording(client: httpx.AsyncClient) -
     assert body["status"] == "uploaded"
     assert body["filename"] == "Größe.wav"
     assert body["media_type"] == "audio/wav"
-    assert (await client.get(response.headers["location"])).json() == body
+    again = await client.get(response.headers["location"])
+    assert again.json() == body
+    assert again.headers["cache-control"] == "private, no-store"
 
 
 @pytest.mark.parametrize(
@@ -202,8 +204,10 @@ async def test_a_download_whole_in_part_or_not_at_all(client: httpx.AsyncClient)
     assert outside.status_code == 416
     assert outside.headers["content-range"] == f"bytes */{len(WAV)}"
     assert outside.json()["request_id"] == outside.headers["x-request-id"]
+    assert whole.headers["cache-control"] == "private, no-cache"
     same = await client.get(url, headers={"If-None-Match": whole.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["cache-control"] == "private, no-cache"
     head = await client.head(url)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(WAV))

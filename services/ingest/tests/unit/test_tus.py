@@ -112,7 +112,7 @@ async def test_an_upload_from_its_creation_to_the_recording(
     assert told.headers["upload-offset"] == "1500"
     assert told.headers["upload-length"] == str(len(WAV))
     assert told.headers["upload-metadata"] == NAME
-    assert told.headers["cache-control"] == "no-store"
+    assert told.headers["cache-control"] == "private, no-store"
     done = await patch(client, url, WAV[1500:], at=1500)
     assert done.headers["tonearm-audio-id"] == world.library.rows[0].id
     assert world.library.rows[0].filename == "Größe.wav"

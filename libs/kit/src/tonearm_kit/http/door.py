@@ -1,12 +1,14 @@
-"""The outermost layer of every app: request id, server span, access log, last-resort 500.
+"""The outermost layer of every app: request id, server span, access log, last-resort 500,
+and who may keep the answer.
 
-One layer rather than four, so that span, metric and log line agree on route and status.
+One layer rather than five, so that span, metric and log line agree on route and status.
 """
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -66,6 +68,19 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def _storing(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the `Cache-Control` of an answer that says nothing about it.
+
+    Nearly every answer is one person's. RFC 9111 keeps shared caches from answers to requests
+    with `Authorization` alone: not from refusals such as 404, not from what a ticket opened, and
+    not the browser on a shared machine. What has an ETag was made to be kept and asked about.
+    """
+    names = {name.lower() for name, _ in headers}
+    if b"cache-control" in names:
+        return []
+    return [(b"cache-control", b"private, no-cache" if b"etag" in names else b"private, no-store")]
+
+
 class Door:
     """ASGI middleware for HTTP and WebSocket scopes; lifespan passes through."""
 
@@ -112,11 +127,13 @@ class Door:
             if message["type"] in ("http.response.start", "websocket.accept"):
                 exchange.status = message.get("status", 101)
                 exchange.route = _route(exchange.scope)
-                message.setdefault("headers", [])
-                message["headers"] = [
-                    *message["headers"],
+                headers = [
+                    *message.get("headers", ()),
                     (b"x-request-id", exchange.request_id.encode()),
                 ]
+                if message["type"] == "http.response.start":
+                    headers += _storing(headers)
+                message["headers"] = headers
             await send(message)
 
         try:

@@ -103,7 +103,6 @@ class TusRoute(APIRoute):
                 if isinstance(error, OffsetMismatch):
                     response.headers["Upload-Offset"] = str(error.members["offset_bytes"])
             response.headers["Tus-Resumable"] = VERSION
-            response.headers["Cache-Control"] = "no-store"
             return response
 
         return spoken
