@@ -114,9 +114,9 @@ class FakeLooseObjects:
     async def drop(self, object_key: str) -> bool:
         return self._tables.loose.pop(object_key, None) is not None
 
-    async def take_due(self, *, now: datetime, limit: int) -> Sequence[str]:
+    async def take_due(self, *, now: datetime, limit: int) -> Sequence[LooseObject]:
         due = [loose for loose in self._tables.loose.values() if loose.sweep_after <= now]
-        return [loose.object_key for loose in sorted(due, key=lambda x: x.sweep_after)[:limit]]
+        return sorted(due, key=lambda loose: loose.sweep_after)[:limit]
 
     async def postpone(self, object_key: str, *, until: datetime) -> None:
         if object_key in self._tables.loose:

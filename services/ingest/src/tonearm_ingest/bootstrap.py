@@ -17,7 +17,7 @@ from tonearm_ingest.adapters.postgres import PostgresLibrary
 from tonearm_ingest.adapters.probe_child import ProbeLimits
 from tonearm_ingest.adapters.prober import ProcessProber
 from tonearm_ingest.adapters.store_url import local_folder, open_store
-from tonearm_ingest.entrypoints import consumers, http, tus
+from tonearm_ingest.entrypoints import consumers, http, measures, tus
 from tonearm_ingest.entrypoints.gate import UploadGate
 from tonearm_ingest.settings import Settings
 from tonearm_ingest.usecases.accept_upload import Intake, UploadLimits, accept_upload
@@ -250,10 +250,10 @@ def make_consumers(parts: Parts) -> tuple[ConsumerRunner, ConsumerRunner]:
     return jobs, accounts
 
 
-def make_sweep(parts: Parts) -> Callable[[], Awaitable[int]]:
-    """Return the sweep, bound."""
+def make_sweep(parts: Parts) -> Callable[[], Awaitable[None]]:
+    """Return the sweep, bound and measured."""
     settings = parts.settings
-    return partial(
+    bound = partial(
         sweep,
         begin=parts.library.begin,
         blobs=parts.blobs,
@@ -265,3 +265,8 @@ def make_sweep(parts: Parts) -> Callable[[], Awaitable[int]]:
             removed_kept_s=settings.removed_kept_s,
         ),
     )
+
+    async def measured() -> None:
+        measures.count_swept(await bound())
+
+    return measured

@@ -17,7 +17,7 @@ from tonearm_ingest.usecases.browse import (
 )
 from tonearm_ingest.usecases.delete_audio import DeleteAudio, delete_audio, forget_account
 from tonearm_ingest.usecases.ports import Caller
-from tonearm_ingest.usecases.sweep import SweepLimits, sweep
+from tonearm_ingest.usecases.sweep import SweepLimits, Swept, sweep
 from tonearm_ingest.usecases.track_analysis import AnalysisNews, track_analysis
 
 from .world import ANNA, BERT, WAV, World
@@ -143,16 +143,17 @@ async def test_bytes_that_could_not_be_deleted_are_swept() -> None:
     world.blobs.is_down = True
     await remove(world, audio.id)
     assert world.blobs.objects
-    assert await run_sweep(world) == 0
+    assert (await run_sweep(world)).n_objects == 0
     world.blobs.is_down = False
-    assert await run_sweep(world) == 0
+    assert (await run_sweep(world)).n_objects == 0
     world.clock.advance(61)
-    assert await run_sweep(world) == 1
+    swept = await run_sweep(world)
+    assert (swept.n_objects, swept.overdue_s) == (1, 1)
     assert not world.blobs.objects
     assert not world.library.tables.loose
 
 
-async def run_sweep(world: World) -> int:
+async def run_sweep(world: World) -> Swept:
     return await sweep(
         begin=world.library.begin, blobs=world.blobs, clock=world.clock, limits=SWEEP
     )

@@ -265,8 +265,16 @@ async def test_expired_uploads_are_swept_with_their_parts(world: ResumableWorld)
         await world.find(upload)
     with pytest.raises(UploadNotFound):
         await world.append(upload, WAV[2500:], at=2500)
-    for _ in range(2):
+    world.clock.advance(40)
+    did = [
         await sweep(begin=world.library.begin, blobs=world.blobs, clock=world.clock, limits=SWEEP)
+        for _ in range(3)
+    ]
+    assert [(each.n_uploads, each.n_objects, each.overdue_s) for each in did] == [
+        (1, 0, 40),
+        (0, 3, 0),
+        (0, 0, 0),
+    ]
     assert world.is_untouched
     assert world.library.tables.uploads == {}
     assert world.library.tables.parts == {}

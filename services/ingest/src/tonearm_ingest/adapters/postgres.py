@@ -182,17 +182,18 @@ class PostgresLooseObjects:
         tag = await self._conn.execute("DELETE FROM loose_object WHERE object_key = $1", object_key)
         return tag == "DELETE 1"
 
-    async def take_due(self, *, now: datetime, limit: int) -> Sequence[str]:
+    async def take_due(self, *, now: datetime, limit: int) -> Sequence[LooseObject]:
         """Select due notes, skipping what another sweeper holds."""
         rows = await self._conn.fetch(
             """
-            SELECT object_key FROM loose_object WHERE sweep_after <= $1
+            SELECT object_key, account_id, sweep_after, idempotency_key FROM loose_object
+            WHERE sweep_after <= $1
             ORDER BY sweep_after LIMIT $2 FOR UPDATE SKIP LOCKED
             """,
             now,
             limit,
         )
-        return [row["object_key"] for row in rows]
+        return [LooseObject(**dict(row)) for row in rows]
 
     async def postpone(self, object_key: str, *, until: datetime) -> None:
         """Move the due time."""

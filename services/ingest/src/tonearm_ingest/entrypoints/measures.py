@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tonearm_ingest.usecases.sweep import Swept
 from tonearm_kit import telemetry
 
 _meter = telemetry.meter(__name__)
@@ -25,15 +26,32 @@ UPLOADS_RUNNING = _meter.create_up_down_counter(
 RESUMABLE = _meter.create_counter(
     "tonearm.ingest.resumable",
     unit="{upload}",
-    description="Resumable uploads by event (opened, finished, given_up).",
+    description="Resumable uploads by event (opened, finished, given_up, expired).",
 )
 RESUMABLE_SIZE = _meter.create_counter(
     "tonearm.ingest.resumable.size",
     unit="By",
     description="Bytes that were added to resumable uploads and kept.",
 )
+SWEPT = _meter.create_counter(
+    "tonearm.ingest.sweep.objects",
+    unit="{object}",
+    description="Ownerless objects that were removed from the object store.",
+)
+SWEEP_OVERDUE = _meter.create_gauge(
+    "tonearm.ingest.sweep.overdue",
+    unit="s",
+    description="How long the oldest ownerless object or expired upload of a sweep had been due.",
+)
 STATUS_MOVES = _meter.create_counter(
     "tonearm.ingest.status.moves",
     unit="{move}",
     description="Recordings that moved to a status, by status.",
 )
+
+
+def count_swept(swept: Swept) -> None:
+    """Measure one sweep."""
+    SWEPT.add(swept.n_objects)
+    RESUMABLE.add(swept.n_uploads, {"event": "expired"})
+    SWEEP_OVERDUE.set(swept.overdue_s)

@@ -98,8 +98,8 @@ class LooseObjects(Protocol):
     async def drop(self, object_key: str) -> bool:
         """Remove the note: the object has an owner now, or is gone. False: it was not there."""
 
-    async def take_due(self, *, now: datetime, limit: int) -> Sequence[str]:
-        """Return keys of objects to remove, locked until the transaction ends."""
+    async def take_due(self, *, now: datetime, limit: int) -> Sequence[LooseObject]:
+        """Return notes on objects to remove, oldest first, locked until the transaction ends."""
 
     async def postpone(self, object_key: str, *, until: datetime) -> None:
         """Move the time of a note, if it is still there."""

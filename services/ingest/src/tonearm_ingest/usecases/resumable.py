@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -162,13 +163,13 @@ async def remove_some(keys: list[str], *, begin: Begin, blobs: Blobs) -> None:
         await asyncio.shield(discard(key, begin=begin, blobs=blobs))
 
 
-async def expire_uploads(*, tx: Transaction, clock: Clock, uploads_max: int) -> int:
-    """Remove uploads whose time is over; their parts are left to the sweeper."""
+async def expire_uploads(*, tx: Transaction, clock: Clock, uploads_max: int) -> Sequence[Resumable]:
+    """Remove uploads whose time is over, and return them; their parts are left to the sweeper."""
     now = clock.now()
     expired = await tx.resumable.take_expired(now=now, limit=uploads_max)
     for upload in expired:
         await _remove(tx, upload, at=now)
-    return len(expired)
+    return expired
 
 
 async def forget_uploads(

@@ -23,8 +23,20 @@ class SweepLimits:
     """How long a deletion is remembered, so that repeating it still answers "done"."""
 
 
-async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits) -> int:
-    """Remove due objects, at most `objects_max`; returns how many went.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one sweep did."""
+
+    n_objects: int
+    n_uploads: int
+    """Resumable uploads that expired."""
+    overdue_s: float
+    """How long the oldest of what was due had waited; a sweep that keeps up finds a sweep's
+    interval at most."""
+
+
+async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits) -> Swept:
+    """Remove due objects, at most `objects_max`.
 
     Resumable uploads that expired end here; their parts are due from the next sweep on.
     An object that the store will not remove now is tried again later. Several sweepers may run
@@ -33,15 +45,21 @@ async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits
     now = clock.now()
     n_removed = 0
     async with begin() as tx:
-        for key in await tx.loose.take_due(now=now, limit=limits.objects_max):
+        due = await tx.loose.take_due(now=now, limit=limits.objects_max)
+        for loose in due:
             try:
-                await blobs.delete(key)
+                await blobs.delete(loose.object_key)
             except AppError:
                 until = now + timedelta(seconds=limits.retry_after_s)
-                await tx.loose.postpone(key, until=until)
+                await tx.loose.postpone(loose.object_key, until=until)
                 break  # a store that is away now is away for the next one, too
-            await tx.loose.drop(key)
+            await tx.loose.drop(loose.object_key)
             n_removed += 1
-        await expire_uploads(tx=tx, clock=clock, uploads_max=limits.uploads_max)
+        expired = await expire_uploads(tx=tx, clock=clock, uploads_max=limits.uploads_max)
         await tx.audio.forget_removed(before=now - timedelta(seconds=limits.removed_kept_s))
-    return n_removed
+    times = [*(loose.sweep_after for loose in due), *(upload.expires_at for upload in expired)]
+    return Swept(
+        n_objects=n_removed,
+        n_uploads=len(expired),
+        overdue_s=(now - min(times, default=now)).total_seconds(),
+    )
