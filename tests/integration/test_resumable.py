@@ -130,6 +130,32 @@ async def test_tus_js_client_goes_on_in_another_process_after_a_kill(
         await assert_heard(visitor, heard, only(resumed, "audio"), path)
 
 
+async def test_tus_js_client_sends_pieces_at_once_and_goes_on_after_a_kill(
+    stack: Stack, visitor: Visitor, packages: Path, tmp_path: Path
+) -> None:
+    path = sounds.tone(tmp_path / "drei teile.wav", seed=7004, duration_s=60)
+    size_bytes = path.stat().st_size
+    options: dict[str, Any] = {"path": str(path), "name": path.name, "parallelUploads": 3}
+    options |= {"endpoint": f"{stack.gateway_url}/v1/uploads", "headers": headers_of(visitor)}
+    async with visitor.listening() as heard:
+        broken = await run_node(
+            packages, chunkSize=size_bytes // 9, stopAt=size_bytes // 9, **options
+        )
+        urls = only(broken, "urls")
+        await kill(stack)
+        told = [await visitor.api.head(url, headers=TUS) for url in urls]
+        assert {answer.headers["upload-concat"] for answer in told} == {"partial"}
+        assert 0 < sum(int(answer.headers["upload-offset"]) for answer in told) < size_bytes
+        resumed = await run_node(packages, parallelUploadUrls=urls, **options)
+        assert only(resumed, "done")
+        made = [each for each in resumed if each.get("status") == 201]
+        assert made == [{"status": 201, "audio": only(resumed, "audio")}], "only the final one"
+        await assert_heard(visitor, heard, only(resumed, "audio"), path)
+    usage = (await visitor.get("/v1/auth/usage")).json()
+    [uploads] = [each for each in usage["limits"] if each["name"] == "uploads_per_day"]
+    assert uploads["used"] == 1, "pieces take nothing from the plan"
+
+
 async def test_a_page_of_another_origin_may_use_it(visitor: Visitor) -> None:
     asked = {
         "Origin": ORIGIN,

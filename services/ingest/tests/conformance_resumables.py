@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tonearm_ingest.domain.errors import AccountGone
+from tonearm_ingest.domain.errors import AccountGone, RequestStillRunning
 from tonearm_ingest.domain.resumable import Part, Resumable
 from tonearm_ingest.usecases.ports import Begin
 
@@ -71,6 +71,37 @@ class ResumablesConformance:
             assert await tx.resumable.find(upload.id) == dataclasses.replace(
                 upload, offset_bytes=upload.length_bytes, audio_id="audio"
             )
+
+    async def test_a_final_upload_is_found_by_its_pieces(self, begin: Begin) -> None:
+        partial = dataclasses.replace(make_upload(1), concat="partial")
+        final = dataclasses.replace(
+            make_upload(2, key="k"), concat="final;/v1/uploads/1", partials_sha256="ab"
+        ).finished("audio")
+        async with begin() as tx:
+            await tx.resumable.add(partial)
+            await tx.resumable.add(final)
+            other = dataclasses.replace(final, id="other", account_id="bert")
+            await tx.resumable.add(other)
+        async with begin() as tx:
+            assert await tx.resumable.find(partial.id) == partial
+            assert await tx.resumable.find_by_partials("ab", account_id="anna") == final
+            assert await tx.resumable.find_by_partials("ab", account_id="bert") == other
+            assert await tx.resumable.find_by_partials("cd", account_id="anna") is None
+            assert await tx.resumable.open_in_account("anna") == (1, partial.length_bytes)
+
+    async def test_of_two_with_one_key_or_the_same_pieces_one_is_stored(self, begin: Begin) -> None:
+        final = dataclasses.replace(make_upload(1, key="k"), partials_sha256="ab")
+        async with begin() as tx:
+            await tx.resumable.add(final)
+        for same in (
+            make_upload(2, key="k"),
+            dataclasses.replace(make_upload(3), partials_sha256="ab"),
+        ):
+            with pytest.raises(RequestStillRunning):
+                async with begin() as tx:
+                    await tx.resumable.add(same)
+        async with begin() as tx:
+            assert await tx.resumable.of_account("anna", limit=9) == [final]
 
     async def test_what_an_account_has_open_is_counted(self, begin: Begin) -> None:
         async with begin() as tx:

@@ -131,11 +131,23 @@ class FakeResumables:
     async def add(self, upload: Resumable) -> None:
         if upload.account_id in self._tables.closed:
             raise AccountGone
+        for other in self._tables.uploads.values():
+            is_same = other.idempotency_key == upload.idempotency_key is not None or (
+                other.partials_sha256 == upload.partials_sha256 is not None
+            )
+            if is_same and other.account_id == upload.account_id:
+                raise RequestStillRunning
         self._tables.uploads[upload.id] = upload
 
     async def find_by_idempotency_key(self, key: str, *, account_id: str) -> Resumable | None:
         for upload in self._tables.uploads.values():
             if (upload.idempotency_key, upload.account_id) == (key, account_id):
+                return upload
+        return None
+
+    async def find_by_partials(self, partials_sha256: str, *, account_id: str) -> Resumable | None:
+        for upload in self._tables.uploads.values():
+            if (upload.partials_sha256, upload.account_id) == (partials_sha256, account_id):
                 return upload
         return None
 

@@ -17,12 +17,13 @@ from tonearm_ingest.adapters.postgres import PostgresLibrary
 from tonearm_ingest.adapters.probe_child import ProbeLimits
 from tonearm_ingest.adapters.prober import ProcessProber
 from tonearm_ingest.adapters.store_url import local_folder, open_store
-from tonearm_ingest.entrypoints import consumers, http, measures, tus
+from tonearm_ingest.entrypoints import consumers, http, measures, tus, tus_headers
 from tonearm_ingest.entrypoints.gate import UploadGate
 from tonearm_ingest.settings import Settings
 from tonearm_ingest.usecases.accept_upload import Intake, UploadLimits, accept_upload
 from tonearm_ingest.usecases.append_bytes import append_bytes
 from tonearm_ingest.usecases.browse import download_audio, get_audio, list_audio
+from tonearm_ingest.usecases.concatenate import concatenate
 from tonearm_ingest.usecases.delete_audio import delete_audio, forget_account
 from tonearm_ingest.usecases.ports import Entitlements, Prober, Transaction
 from tonearm_ingest.usecases.resumable import (
@@ -188,6 +189,7 @@ def make_tus_office(parts: Parts, intake: Intake, gate: UploadGate) -> tus.TusOf
         open=partial(open_upload, intake=intake, limits=limits),
         find=partial(find_upload, begin=begin, clock=clock),
         append=partial(append_bytes, intake=intake, limits=limits),
+        concatenate=partial(concatenate, intake=intake, limits=limits),
         give_up=partial(give_up, begin=begin, blobs=parts.blobs, clock=clock),
         gate=gate,
         upload_idle_s_max=settings.upload_idle_s_max,
@@ -214,7 +216,7 @@ def make_app(parts: Parts) -> FastAPI:
         body_size_bytes_max=settings.http_body_size_bytes_max,
         body_size_bytes_max_by_prefix={
             "/v1/audio": settings.upload_size_bytes_max + _FORM_BYTES_MAX,
-            tus.PREFIX: settings.resumable_request_bytes_max,
+            tus_headers.PREFIX: settings.resumable_request_bytes_max,
         },
         verifier=parts.verifier,
     )

@@ -1,15 +1,25 @@
 // Uploads a file with the unmodified tus-js-client and prints what happens.
-// Arguments: JSON of {endpoint, path, headers, name, chunkSize, stopAt, uploadUrl}; stopAt: break
-// off when so many bytes are kept; uploadUrl: go on with that upload.
+// Arguments: JSON of {endpoint, path, headers, name, chunkSize, stopAt, uploadUrl, parallelUploads,
+// parallelUploadUrls}; stopAt: break off when so many bytes are kept, of one piece where there are
+// several; uploadUrl: go on with that upload; parallelUploadUrls: go on with those pieces.
 import { createReadStream } from 'node:fs';
 import { Upload } from 'tus-js-client';
 
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
-const { path, name, stopAt, ...options } = JSON.parse(process.argv[2]);
+const { path, name, stopAt, parallelUploadUrls, ...options } = JSON.parse(process.argv[2]);
 const upload = new Upload(createReadStream(path), {
   ...options,
   metadata: { filename: name },
   retryDelays: Array(60).fill(1000),
+  urlStorage: {
+    addUpload: async (_, { parallelUploadUrls }) => {
+      if (parallelUploadUrls) say({ urls: parallelUploadUrls });
+      return 'key';
+    },
+    findAllUploads: async () => [],
+    findUploadsByFingerprint: async () => [],
+    removeUpload: async () => {},
+  },
   onUploadUrlAvailable: () => say({ url: upload.url }),
   onChunkComplete: (_, kept) => {
     if (stopAt && kept >= stopAt) {
@@ -24,4 +34,5 @@ const upload = new Upload(createReadStream(path), {
   onError: (error) => say({ failed: String(error) }),
   onSuccess: () => say({ done: true }),
 });
+if (parallelUploadUrls) upload.resumeFromPreviousUpload({ parallelUploadUrls });
 upload.start();

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tonearm_kit.db import Database
 from tonearm_kit.testing.postgres import SCHEMA
 
 from ..sounds import make
@@ -23,6 +24,11 @@ TOKEN = "the-token"
 PART_BYTES = 64 * 1024
 TUS = {"Tus-Resumable": "1.0.0"}
 STREAM = {**TUS, "Content-Type": "application/offset+octet-stream"}
+OWN_ACCOUNT = "SELECT pg_advisory_xact_lock(hashtextextended('account:' || $1, 0))"
+IS_SOMEBODY_WAITING = """
+    SELECT count(*) > 0 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+"""
 
 
 @dataclass
@@ -164,3 +170,70 @@ async def test_two_ends_at_once_make_one_recording(start: Start, tmp_path: Path)
         assert statuses in ([204, 409], [204, 423])
         listed = (await one.client.get("/v1/audio")).json()["items"]
     assert len(listed) == 1
+
+
+async def open_partial(replica: Replica, content: bytes) -> str:
+    headers = {**STREAM, "Upload-Length": str(len(content)), "Upload-Concat": "partial"}
+    made = await replica.client.post("/v1/uploads", headers=headers, content=content)
+    assert made.status_code == 201, made.text
+    assert made.headers["upload-offset"] == str(len(content))
+    return made.headers["location"]
+
+
+async def join(replica: Replica, urls: list[str]) -> httpx.Response:
+    headers = {**TUS, "Upload-Concat": "final;" + " ".join(urls)}
+    return await replica.client.post("/v1/uploads", headers=headers)
+
+
+async def test_pieces_at_different_replicas_are_joined_by_any_once(
+    start: Start, tmp_path: Path
+) -> None:
+    content = make(tmp_path / "a.wav", "wav").read_bytes()
+    half = len(content) // 2
+    async with start() as one, start() as two:
+        pieces = ((one, content[:half]), (two, content[half:]))
+        async with asyncio.TaskGroup() as tasks:
+            sent = [tasks.create_task(open_partial(*piece)) for piece in pieces]
+        urls = [each.result() for each in sent]
+        async with asyncio.TaskGroup() as tasks:
+            both = [tasks.create_task(join(replica, urls)) for replica in (one, two)]
+        statuses = sorted(each.result().status_code for each in both)
+        assert statuses in ([201, 201], [201, 423])
+        made = await join(one, urls)
+        assert made.headers["idempotency-replayed"] == "true"
+        [item] = (await two.client.get("/v1/audio")).json()["items"]
+        assert item["id"] == made.headers["tonearm-audio-id"]
+        got = await two.client.get(f"/v1/audio/{item['id']}/download")
+    assert got.content == content
+    objects = [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+    assert len(objects) == 1, "nothing of the pieces is left"
+
+
+async def test_a_replica_killed_while_it_joins_leaves_that_to_another(
+    start: Start, db: Database, tmp_path: Path
+) -> None:
+    content = make(tmp_path / "a.wav", "wav").read_bytes()
+    async with start() as one, start() as two:
+        urls = [await open_partial(one, content[:999]), await open_partial(one, content[999:])]
+
+        async def send() -> None:
+            with pytest.raises(httpx.TransportError):
+                await join(one, urls)
+
+        async with asyncio.TaskGroup() as tasks, db.begin() as conn:
+            # Whoever closes the account keeps the recording from being written meanwhile.
+            await conn.execute(OWN_ACCOUNT, "anna")
+            tasks.create_task(send())
+            async with asyncio.timeout(30):
+                while not await conn.fetchval(IS_SOMEBODY_WAITING):
+                    await asyncio.sleep(0.05)
+            locked = await join(two, urls)
+            assert (locked.status_code, locked.json()["code"]) == (423, "upload_locked")
+            one.process.kill()
+        async with asyncio.timeout(30):
+            while (made := await join(two, urls)).status_code == 423:
+                await asyncio.sleep(float(made.headers["retry-after"]))
+        assert made.status_code == 201, made.text
+        [item] = (await two.client.get("/v1/audio")).json()["items"]
+        got = await two.client.get(f"/v1/audio/{item['id']}/download")
+    assert got.content == content

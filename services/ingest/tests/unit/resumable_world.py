@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 
-from tonearm_ingest.domain.resumable import Resumable
+from tonearm_ingest.domain.resumable import PARTIAL, Resumable
 from tonearm_ingest.usecases.append_bytes import AppendBytes, Appended, Checksum, append_bytes
+from tonearm_ingest.usecases.concatenate import Concatenate, Concatenated, concatenate
 from tonearm_ingest.usecases.ports import Caller
 from tonearm_ingest.usecases.resumable import (
     Opened,
@@ -40,12 +41,14 @@ class ResumableWorld(World):
         caller: Caller = ANNA,
         key: str | None = None,
         metadata: str = "filename c29uZy53YXY=",
+        concat: str | None = None,
     ) -> Opened:
         wanted = OpenUpload(
             caller=caller,
             length_bytes=length_bytes,
             filename="song.wav",
             metadata=metadata,
+            concat=concat,
             idempotency_key=key,
         )
         return await open_upload(wanted, intake=self.intake, limits=self.resumable_limits)
@@ -73,6 +76,24 @@ class ResumableWorld(World):
             checksum=checksum,
         )
         return await append_bytes(sent, intake=self.intake, limits=self.resumable_limits)
+
+    async def has_partial(self, content: bytes, *, caller: Caller = ANNA) -> Resumable:
+        """Return a partial upload whose bytes are all there."""
+        partial = (await self.open(len(content), caller=caller, metadata="", concat=PARTIAL)).upload
+        return (await self.append(partial, content, caller=caller)).upload
+
+    async def concatenate(
+        self, *partials: Resumable, caller: Caller = ANNA, key: str | None = None
+    ) -> Concatenated:
+        wanted = Concatenate(
+            caller=caller,
+            partial_ids=[partial.id for partial in partials],
+            filename="song.wav",
+            metadata="filename c29uZy53YXY=",
+            concat="final;" + " ".join(f"/v1/uploads/{partial.id}" for partial in partials),
+            idempotency_key=key,
+        )
+        return await concatenate(wanted, intake=self.intake, limits=self.resumable_limits)
 
     async def find(self, upload: Resumable, *, caller: Caller = ANNA) -> Resumable:
         return await find_upload(

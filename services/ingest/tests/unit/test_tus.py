@@ -14,6 +14,7 @@ from tonearm_ingest.domain.errors import QuotaExceeded
 from tonearm_ingest.entrypoints import tus
 from tonearm_ingest.entrypoints.gate import UploadGate
 from tonearm_ingest.usecases.append_bytes import append_bytes
+from tonearm_ingest.usecases.concatenate import concatenate
 from tonearm_ingest.usecases.resumable import find_upload, give_up, open_upload
 from tonearm_kit import tokens
 from tonearm_kit.http import create_app
@@ -32,6 +33,7 @@ def make_app(world: ResumableWorld) -> FastAPI:
         open=lambda cmd: open_upload(cmd, intake=world.intake, limits=limits),
         find=partial(find_upload, begin=begin, clock=world.clock),
         append=lambda cmd: append_bytes(cmd, intake=world.intake, limits=limits),
+        concatenate=lambda cmd: concatenate(cmd, intake=world.intake, limits=limits),
         give_up=partial(give_up, begin=begin, blobs=world.blobs, clock=world.clock),
         gate=UploadGate(2, refused_body_bytes_max=1_000_000, refused_body_s_max=1.0),
         upload_idle_s_max=5.0,
@@ -93,7 +95,8 @@ async def test_the_server_tells_what_it_can(client: httpx.AsyncClient) -> None:
         assert told.headers["tus-version"] == "1.0.0"
         assert told.headers["tus-max-size"] == "10000"
         assert told.headers["tus-checksum-algorithm"] == "sha1,sha256"
-        assert "creation-with-upload" in told.headers["tus-extension"].split(",")
+        told_extensions = told.headers["tus-extension"].split(",")
+        assert {"creation-with-upload", "concatenation"} <= set(told_extensions)
 
 
 async def test_an_upload_from_its_creation_to_the_recording(
@@ -234,3 +237,88 @@ async def test_methods_may_come_in_a_header(client: httpx.AsyncClient) -> None:
     assert problem(await mean("GET")) == (400, "tus_header_invalid")
     assert (await mean("DELETE")).status_code == 204
     assert (await client.head(url, headers=TUS)).status_code == 404
+
+
+async def open_partial(client: httpx.AsyncClient, content: bytes) -> str:
+    headers = {**STREAM, "Upload-Length": str(len(content)), "Upload-Concat": "partial"}
+    made = await client.post("/v1/uploads", headers=headers, content=content)
+    assert (made.status_code, made.headers["upload-offset"]) == (201, str(len(content)))
+    assert "tonearm-audio-id" not in made.headers
+    return made.headers["location"]
+
+
+async def join(client: httpx.AsyncClient, said: str, **more: str) -> httpx.Response:
+    headers = {**TUS, "Upload-Concat": said, "Upload-Metadata": NAME, **more}
+    return await client.post("/v1/uploads", headers=headers)
+
+
+async def test_partial_uploads_become_a_final_one(
+    client: httpx.AsyncClient, world: ResumableWorld
+) -> None:
+    urls = [await open_partial(client, WAV[:900]), await open_partial(client, WAV[900:])]
+    told = await client.head(urls[0], headers=TUS)
+    assert told.headers["upload-concat"] == "partial"
+    assert (told.headers["upload-offset"], told.headers["upload-length"]) == ("900", "900")
+    said = f"final;{urls[0]} https://elsewhere.example{urls[1]}"
+    made = await join(client, said)
+    assert (made.status_code, made.content) == (201, b"")
+    assert made.headers["tonearm-audio-id"] == world.library.rows[0].id
+    assert world.library.rows[0].filename == "Größe.wav"
+    final = made.headers["location"]
+    told = await client.head(final, headers=TUS)
+    assert told.headers["upload-concat"] == said
+    assert told.headers["upload-offset"] == told.headers["upload-length"] == str(len(WAV))
+    assert told.headers["tonearm-audio-id"] == made.headers["tonearm-audio-id"]
+    again = await join(client, said)
+    assert (again.status_code, again.headers["location"]) == (201, final)
+    assert again.headers["idempotency-replayed"] == "true"
+    for content in (b"", b"x"):
+        refused = await patch(client, final, content, at=len(WAV))
+        assert problem(refused) == (403, "upload_is_final")
+    assert (await client.head(urls[0], headers=TUS)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ("", {}),
+        ("final", {}),
+        ("final;", {}),
+        ("final; ", {}),
+        ("first;/v1/uploads/a", {}),
+        ("partial;/v1/uploads/a", {}),
+        ("final;/v1/uploads/a /v1/uploads/a", {}),
+        ("final;/v1/uploads/a https://x/v1/uploads/a", {}),
+        ("final;/v1/uploads/", {}),
+        ("final;/v1/uploads/a%20b", {}),
+        ("final;/v1/audio/a", {}),
+        ("final;a", {}),
+        ("final;http://[/v1/uploads/a", {}),
+        ("final;http://\x80/v1/uploads/a", {}),
+        ("final;" + "/v1/uploads/a " * 600, {}),
+        ("final;/v1/uploads/a", {"Upload-Length": "9"}),
+        ("partial", {}),
+    ],
+)
+async def test_a_concatenation_that_makes_no_sense(
+    client: httpx.AsyncClient, world: ResumableWorld, said: str, more: dict[str, str]
+) -> None:
+    headers = {**TUS, "Upload-Concat": said, **more}
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    refused = await client.post("/v1/uploads", headers=encoded)
+    assert problem(refused) == (400, "tus_header_invalid")
+    assert world.library.tables.uploads == {}
+
+
+async def test_a_concatenation_of_what_is_not_there(client: httpx.AsyncClient) -> None:
+    missing = await join(client, "final;/v1/uploads/nobody")
+    assert problem(missing) == (422, "partial_upload_not_found")
+    assert missing.json()["upload_id"] == "nobody"
+    headers = {**TUS, "Upload-Length": "9", "Upload-Concat": "partial"}
+    half = (await client.post("/v1/uploads", headers=headers)).headers["location"]
+    assert problem(await join(client, f"final;{half}")) == (409, "partial_upload_unfinished")
+    plain = (await create(client, 9)).headers["location"]
+    assert problem(await join(client, f"final;{plain}")) == (422, "not_a_partial_upload")
+    with_bytes = {**STREAM, "Upload-Concat": f"final;{half}"}
+    refused = await client.post("/v1/uploads", headers=with_bytes, content=b"x")
+    assert problem(refused) == (400, "tus_header_invalid")

@@ -7,13 +7,13 @@ from datetime import datetime
 
 import asyncpg
 
-from tonearm_ingest.domain.errors import AccountGone
+from tonearm_ingest.domain.errors import AccountGone, RequestStillRunning
 from tonearm_ingest.domain.resumable import Part, Resumable
 from tonearm_kit.db import Connection
 
 _SELECT = """
     SELECT id, account_id, length_bytes, offset_bytes, filename, metadata, created_at, expires_at,
-           idempotency_key, audio_id
+           idempotency_key, audio_id, concat, partials_sha256
     FROM upload
 """
 _SHARE_ACCOUNT = "SELECT pg_advisory_xact_lock_shared(hashtextextended('account:' || $1, 0))"
@@ -39,11 +39,13 @@ class PostgresResumables:
     async def add(self, upload: Resumable) -> None:
         """Insert, in an account that is still there."""
         await enter_account(self._conn, upload.account_id)
-        await self._conn.execute(
+        tag = await self._conn.execute(
             """
             INSERT INTO upload (id, account_id, length_bytes, offset_bytes, filename, metadata,
-                                created_at, expires_at, idempotency_key, audio_id)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                created_at, expires_at, idempotency_key, audio_id, concat,
+                                partials_sha256)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            ON CONFLICT DO NOTHING
             """,
             upload.id,
             upload.account_id,
@@ -55,12 +57,23 @@ class PostgresResumables:
             upload.expires_at,
             upload.idempotency_key,
             upload.audio_id,
+            upload.concat,
+            upload.partials_sha256,
         )
+        if tag != "INSERT 0 1":
+            raise RequestStillRunning(retry_after_s=1)
 
     async def find_by_idempotency_key(self, key: str, *, account_id: str) -> Resumable | None:
         """Select by the unique index."""
         row = await self._conn.fetchrow(
             _SELECT + "WHERE account_id = $1 AND idempotency_key = $2", account_id, key
+        )
+        return None if row is None else _from_row(row)
+
+    async def find_by_partials(self, partials_sha256: str, *, account_id: str) -> Resumable | None:
+        """Select by the unique index."""
+        row = await self._conn.fetchrow(
+            _SELECT + "WHERE account_id = $1 AND partials_sha256 = $2", account_id, partials_sha256
         )
         return None if row is None else _from_row(row)
 

@@ -205,6 +205,34 @@ class UnfinishedUploadsFull(AppError):
     kind: ClassVar[Kind] = Kind.EXHAUSTED
 
 
+class PartialNotFound(AppError):
+    """A partial upload of the list is not in this account, or it has expired or was given up."""
+
+    code: ClassVar[str] = "partial_upload_not_found"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
+class PartialUnfinished(AppError):
+    """A partial upload of the list does not have all of its bytes yet."""
+
+    code: ClassVar[str] = "partial_upload_unfinished"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+
+class NotPartial(AppError):
+    """An upload of the list was not opened with `Upload-Concat: partial`."""
+
+    code: ClassVar[str] = "not_a_partial_upload"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
+class FinalUpload(AppError):
+    """A final upload is made of partial ones and takes no bytes itself."""
+
+    code: ClassVar[str] = "upload_is_final"
+    kind: ClassVar[Kind] = Kind.FORBIDDEN
+
+
 class ChecksumMismatch(AppError):
     """The bytes do not have the checksum that came with them; they were discarded."""
 

@@ -26,7 +26,7 @@ UPLOADS_RUNNING = _meter.create_up_down_counter(
 RESUMABLE = _meter.create_counter(
     "tonearm.ingest.resumable",
     unit="{upload}",
-    description="Resumable uploads by event (opened, finished, given_up, expired).",
+    description="Resumable uploads by event: opened, partial_opened, finished, given_up, expired.",
 )
 RESUMABLE_SIZE = _meter.create_counter(
     "tonearm.ingest.resumable.size",

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator
 from starlette.requests import ClientDisconnect
 
+from tonearm_ingest.domain.audio import Audio
 from tonearm_ingest.domain.errors import (
     OffsetMismatch,
     TusHeaderInvalid,
@@ -26,6 +27,7 @@ from tonearm_ingest.entrypoints import measures, tus_described, tus_headers
 from tonearm_ingest.entrypoints.gate import UploadGate, caller_of, count_accepted
 from tonearm_ingest.usecases.accept_upload import Accepted
 from tonearm_ingest.usecases.append_bytes import CHECKSUMS, AppendBytes, Appended
+from tonearm_ingest.usecases.concatenate import Concatenate, Concatenated
 from tonearm_ingest.usecases.resumable import Opened, OpenUpload
 from tonearm_kit import tokens
 from tonearm_kit.errors import AppError
@@ -37,8 +39,7 @@ from tonearm_kit.logs import get_logger
 log = get_logger(__name__)
 
 VERSION = "1.0.0"
-EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination"
-PREFIX = "/v1/uploads"
+EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination,concatenation"
 AUDIO_ID = "Tonearm-Audio-Id"
 """Answer header: the recording that the upload became."""
 _OVERRIDE = "x-http-method-override"
@@ -77,6 +78,7 @@ class TusOffice:
     open: Callable[[OpenUpload], Awaitable[Opened]]
     find: FindUpload
     append: Callable[[AppendBytes], Awaitable[Appended]]
+    concatenate: Callable[[Concatenate], Awaitable[Concatenated]]
     give_up: GiveUp
     gate: UploadGate
     upload_idle_s_max: float
@@ -110,7 +112,7 @@ class TusRoute(APIRoute):
 
 def routes(office: TusOffice) -> APIRouter:
     """Return the routes of `/v1/uploads`."""
-    router = APIRouter(prefix=PREFIX, tags=["uploads"], route_class=TusRoute)
+    router = APIRouter(prefix=tus_headers.PREFIX, tags=["uploads"], route_class=TusRoute)
     _add_opening(router, office)
     _add_one(router, office)
     _add_tunnel(router, office)
@@ -132,6 +134,7 @@ def _add_opening(router: APIRouter, office: TusOffice) -> None:
         """Open a resumable upload; a body is taken as its first bytes.
 
         An upload that got all of its bytes is a recording, and its analysis follows by itself.
+        Partial uploads (`Upload-Concat: partial`) become one together, by a final upload.
         """
         body = request.stream()
         try:
@@ -157,29 +160,57 @@ async def _open(
 ) -> Response:
     headers = request.headers
     said, pairs = tus_headers.metadata(headers)
+    concat = tus_headers.concat(headers)
     has_bytes = tus_headers.content_length(headers) != 0 and (
         "content-length" in headers or "transfer-encoding" in headers
     )
     if has_bytes:
         tus_headers.require_offset_stream(headers)
+    key = parse_key(headers.get("idempotency-key"))
+    if concat is not None and concat.partial_ids is not None:
+        if has_bytes:
+            raise TusHeaderInvalid("A final upload takes no bytes.")
+        wanted = Concatenate(
+            caller=caller_of(principal),
+            partial_ids=concat.partial_ids,
+            filename=tus_headers.filename(pairs),
+            metadata=said,
+            concat=concat.said,
+            idempotency_key=key,
+        )
+        return await _concatenate(wanted, office)
     opened = await office.open(
         OpenUpload(
             caller=caller_of(principal),
             length_bytes=tus_headers.upload_length(headers),
             filename=tus_headers.filename(pairs),
             metadata=said,
-            idempotency_key=parse_key(headers.get("idempotency-key")),
+            concat=None if concat is None else concat.said,
+            idempotency_key=key,
         )
     )
     upload = opened.upload
     if not opened.is_replay:
-        measures.RESUMABLE.add(1, {"event": "opened"})
+        measures.RESUMABLE.add(1, {"event": "partial_opened" if upload.is_partial else "opened"})
     # Of a repeated request the first may have sent some bytes; the client goes on behind them.
     if has_bytes and upload.offset_bytes == 0:
         upload = await _append(request, body, principal, office, upload.id, offset_bytes=0)
+    return _created(upload, is_replay=opened.is_replay)
+
+
+async def _concatenate(wanted: Concatenate, office: TusOffice) -> Response:
+    async with office.gate.enter():
+        made = await office.concatenate(wanted)
+    if made.audio is not None:
+        measures.RESUMABLE.add(1, {"event": "opened"})
+        _count_finished(made.upload, made.audio)
+    return _created(made.upload, is_replay=made.audio is None)
+
+
+def _created(upload: Resumable, *, is_replay: bool) -> Response:
     answer = Response(status_code=201, headers=_state(upload))
-    answer.headers["Location"] = f"{PREFIX}/{upload.id}"
-    if opened.is_replay:
+    answer.headers["Location"] = f"{tus_headers.PREFIX}/{upload.id}"
+    if is_replay:
         answer.headers["Idempotency-Replayed"] = "true"
     return answer
 
@@ -229,6 +260,8 @@ async def _tell(upload_id: str, principal: tokens.Principal, office: TusOffice) 
     answer.headers["Upload-Length"] = str(upload.length_bytes)
     if upload.metadata:
         answer.headers["Upload-Metadata"] = upload.metadata
+    if upload.concat is not None:
+        answer.headers["Upload-Concat"] = upload.concat
     return answer
 
 
@@ -277,16 +310,20 @@ async def _append(
     upload, audio = appended.upload, appended.audio
     measures.RESUMABLE_SIZE.add(upload.offset_bytes - offset_bytes)
     if audio is not None:
-        measures.RESUMABLE.add(1, {"event": "finished"})
-        count_accepted(Accepted(audio=audio, is_replay=False))
-        log.info(
-            "resumable upload accepted",
-            audio_id=audio.id,
-            upload_id=upload.id,
-            size_bytes=audio.size_bytes,
-            format=audio.properties.format,
-        )
+        _count_finished(upload, audio)
     return upload
+
+
+def _count_finished(upload: Resumable, audio: Audio) -> None:
+    measures.RESUMABLE.add(1, {"event": "finished"})
+    count_accepted(Accepted(audio=audio, is_replay=False))
+    log.info(
+        "resumable upload accepted",
+        audio_id=audio.id,
+        upload_id=upload.id,
+        size_bytes=audio.size_bytes,
+        format=audio.properties.format,
+    )
 
 
 async def _chunks(body: AsyncIterator[bytes], *, idle_s_max: float) -> AsyncIterator[bytes]:

@@ -12,11 +12,16 @@ from tonearm_ingest.domain.errors import (
     EntitlementsUnavailable,
     FeatureOff,
     FileTooLarge,
+    FinalUpload,
     IdempotencyKeyReused,
     NotAudio,
     NotOffsetStream,
+    NotPartial,
     OffsetMismatch,
+    PartialNotFound,
+    PartialUnfinished,
     QuotaExceeded,
+    RequestStillRunning,
     StoreUnavailable,
     TooManyParts,
     TooManyUploads,
@@ -31,7 +36,11 @@ from tonearm_ingest.domain.errors import (
     UploadOverflow,
     UploadStalled,
 )
-from tonearm_ingest.entrypoints.tus_headers import CONTENT_TYPE, METADATA_CHARS_MAX
+from tonearm_ingest.entrypoints.tus_headers import (
+    CONCAT_CHARS_MAX,
+    CONTENT_TYPE,
+    METADATA_CHARS_MAX,
+)
 from tonearm_kit.http import problems
 from tonearm_kit.idempotency import IdempotencyKeyMalformed
 
@@ -66,7 +75,17 @@ _METADATA = _header(
     {"type": "string", "maxLength": METADATA_CHARS_MAX},
     "Pairs of a key and a base64 value, with commas between; `filename` is the file's name.",
 )
-_LENGTH = _header("Upload-Length", _BYTES, "Size of the whole file.", required=True)
+_LENGTH = _header(
+    "Upload-Length",
+    _BYTES,
+    "Size of the file or, for a partial upload, of the piece; not for a final one.",
+)
+_CONCAT = _header(
+    "Upload-Concat",
+    {"type": "string", "pattern": "^(partial|final;.+)$", "maxLength": CONCAT_CHARS_MAX},
+    "`partial` for a piece of a file; `final;` and the addresses of whole pieces, with spaces"
+    " between, to make the recording of them.",
+)
 _KEY = _header(
     "Idempotency-Key", {"type": "string"}, "A repeated creation answers with the same upload."
 )
@@ -116,13 +135,20 @@ OPTIONS: dict[str, Any] = {
 }
 OPENING: dict[str, Any] = {
     "openapi_extra": {
-        "parameters": [_VERSION, _LENGTH, _METADATA, _CHECKSUM, _KEY],
+        "parameters": [_VERSION, _LENGTH, _CONCAT, _METADATA, _CHECKSUM, _KEY],
         **_body(required=False),
     },
     "responses": {
         201: {"description": "`Location` is the upload; `Upload-Offset` how much of it came."},
         **problems(
-            *_OF_BYTES, IdempotencyKeyMalformed, IdempotencyKeyReused, UnfinishedUploadsFull
+            *_OF_BYTES,
+            IdempotencyKeyMalformed,
+            IdempotencyKeyReused,
+            RequestStillRunning,
+            UnfinishedUploadsFull,
+            PartialNotFound,
+            PartialUnfinished,
+            NotPartial,
         ),
     },
 }
@@ -133,7 +159,7 @@ APPENDING: dict[str, Any] = {
             "description": "The bytes are kept up to `Upload-Offset`; with the last ones,"
             " `Tonearm-Audio-Id` is the recording."
         },
-        **problems(*_OF_BYTES),
+        **problems(*_OF_BYTES, FinalUpload),
     },
 }
 READING: dict[str, Any] = {
@@ -148,6 +174,6 @@ TUNNELLED: dict[str, Any] = {
     "responses": {
         200: {"description": "As HEAD."},
         204: {"description": "As PATCH or DELETE."},
-        **problems(*_OF_BYTES),
+        **problems(*_OF_BYTES, FinalUpload),
     },
 }

@@ -16,7 +16,6 @@ from tonearm_ingest.domain.errors import (
     NotAudio,
     TooManyParts,
     UnsupportedAudio,
-    UploadLocked,
     UploadLost,
     UploadNotFound,
     UploadOverflow,
@@ -25,15 +24,14 @@ from tonearm_ingest.domain.errors import (
 from tonearm_ingest.domain.formats import HEAD_BYTES
 from tonearm_ingest.domain.resumable import Part, Resumable, living, part_key
 from tonearm_ingest.usecases.accept_upload import (
-    AcceptUpload,
     Intake,
-    accept_upload,
     known_format,
 )
-from tonearm_ingest.usecases.lease import Renew, discard, kept_alive, noted
+from tonearm_ingest.usecases.lease import Renew, discard, hold, kept_alive, noted, release
 from tonearm_ingest.usecases.ports import Caller, LooseObject, Transaction
 from tonearm_ingest.usecases.resumable import (
     ResumableLimits,
+    accept_parts,
     drop_upload,
     let_go,
     remove_some,
@@ -76,14 +74,14 @@ class Appended:
 class _Source:
     """The bytes of a request, cut at will. How they ended is told after they ended."""
 
-    def __init__(self, cmd: AppendBytes) -> None:
+    def __init__(self, cmd: AppendBytes, *, begins_file: bool) -> None:
         self._chunks, self._held = cmd.chunks, b""
         self._checksum = cmd.checksum
         # sha1 is the protocol's word for "was it garbled", not for "who sent it".
         self._digest = (
             hashlib.new(cmd.checksum.algorithm, usedforsecurity=False) if cmd.checksum else None
         )
-        self._head: bytes | None = b"" if cmd.offset_bytes == 0 else None
+        self._head: bytes | None = b"" if begins_file else None
         self.taken_bytes = 0
         self.error: AppError | None = None
         """Why the bytes ended too early."""
@@ -147,10 +145,10 @@ async def append_bytes(cmd: AppendBytes, *, intake: Intake, limits: ResumableLim
     except TimeoutError:
         raise UploadStalled(duration_s_max=intake.limits.duration_s_max) from None
     except (NotAudio, UnsupportedAudio):
-        await drop_upload(upload.id, begin=intake.begin, blobs=intake.blobs, clock=intake.clock)
+        await drop_upload(upload.id, holder=holder, intake=intake)
         raise
     finally:
-        await asyncio.shield(_release(upload.id, holder, intake))
+        await asyncio.shield(release([upload.id], holder, begin=intake.begin))
 
 
 async def _take_hold(cmd: AppendBytes, holder: str, intake: Intake) -> Resumable:
@@ -160,22 +158,9 @@ async def _take_hold(cmd: AppendBytes, holder: str, intake: Intake) -> Resumable
         upload = living(await tx.resumable.find_for_update(cmd.upload_id), now=now)
         if upload.account_id != cmd.caller.account_id:
             raise UploadNotFound
-        await _hold(tx, upload.id, holder, now=now, lease_s=intake.limits.lease_s)
+        await hold(tx, upload.id, holder, now=now, lease_s=intake.limits.lease_s)
         upload.check_append(offset_bytes=cmd.offset_bytes, size_bytes=cmd.declared_size_bytes or 0)
     return upload
-
-
-async def _hold(
-    tx: Transaction, upload_id: str, holder: str, *, now: datetime, lease_s: float
-) -> None:
-    until = now + timedelta(seconds=lease_s)
-    if not await tx.resumable.hold(upload_id, holder, now=now, until=until):
-        raise UploadLocked(retry_after_s=1)
-
-
-async def _release(upload_id: str, holder: str, intake: Intake) -> None:
-    async with intake.begin() as tx:
-        await tx.resumable.release(upload_id, holder)
 
 
 class _Appending:
@@ -191,7 +176,9 @@ class _Appending:
     ) -> None:
         self._cmd, self._intake, self._limits = cmd, intake, limits
         self._holder, self._upload = holder, upload
-        self._source = _Source(cmd)
+        # A piece of a file may begin anywhere in it: only the whole shows whether it is audio.
+        begins_file = upload.offset_bytes == 0 and not upload.is_partial
+        self._source = _Source(cmd, begins_file=begins_file)
         self._audio: Audio | None = None
 
     def alive(self) -> AbstractAsyncContextManager[None]:
@@ -230,7 +217,7 @@ class _Appending:
         try:
             async with self._kept(noted(key)):
                 part = await self._store(key, left_bytes)
-                if part.size_bytes == left_bytes:
+                if part.size_bytes == left_bytes and not upload.is_partial:
                     self._audio = await self._finish(part)
                 else:
                     await self._keep(part)
@@ -275,7 +262,9 @@ class _Appending:
         """Give the part to the upload, if the upload is still where it was."""
         async with self._intake.begin() as tx:
             await self._lock_at(tx, part)
-            if len(await tx.resumable.parts(self._upload.id)) >= self._limits.parts_max:
+            is_last = part.offset_bytes + part.size_bytes == self._upload.length_bytes
+            n_parts = len(await tx.resumable.parts(self._upload.id))
+            if n_parts >= self._limits.parts_max and not is_last:
                 raise TooManyParts(parts_max=self._limits.parts_max)
             if not await tx.loose.drop(part.object_key):
                 raise UploadLost(retry_after_s=1)
@@ -286,7 +275,7 @@ class _Appending:
         now, upload_id = self._intake.clock.now(), self._upload.id
         current = living(await tx.resumable.find_for_update(upload_id), now=now)
         lease_s = self._intake.limits.lease_s
-        await _hold(tx, upload_id, self._holder, now=now, lease_s=lease_s)
+        await hold(tx, upload_id, self._holder, now=now, lease_s=lease_s)
         current.check_append(offset_bytes=part.offset_bytes, size_bytes=part.size_bytes)
 
     async def _finish(self, last: Part) -> Audio:
@@ -303,18 +292,8 @@ class _Appending:
             keys.extend(await let_go(tx, upload, at=intake.clock.now()))
             await tx.resumable.finish(upload.id, audio_id=audio.id)
 
-        async def chunks() -> AsyncIterator[bytes]:
-            for part in parts:
-                async for piece in intake.blobs.read(part.object_key, start=0, end=part.size_bytes):
-                    yield piece
-
-        whole = AcceptUpload(
-            caller=self._cmd.caller,
-            filename=upload.filename,
-            chunks=chunks(),
-            declared_size_bytes=upload.length_bytes,
-            seal=seal,
+        audio = await accept_parts(
+            parts, caller=self._cmd.caller, filename=upload.filename, seal=seal, intake=intake
         )
-        accepted = await accept_upload(whole, intake=intake)
         await remove_some(keys, begin=intake.begin, blobs=intake.blobs)
-        return accepted.audio
+        return audio

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 
-from tonearm_ingest.domain.errors import UploadLost
+from tonearm_ingest.domain.errors import UploadLocked, UploadLost
 from tonearm_ingest.usecases.ports import Begin, Blobs, Transaction
 from tonearm_kit.clock import Clock
 from tonearm_kit.errors import AppError
@@ -43,6 +43,22 @@ async def _beat(renew: Renew, *, begin: Begin, clock: Clock, lease_s: float) -> 
         with contextlib.suppress(Exception):
             async with begin() as tx:
                 await renew(tx, clock.now() + timedelta(seconds=lease_s))
+
+
+async def hold(
+    tx: Transaction, upload_id: str, holder: str, *, now: datetime, lease_s: float
+) -> None:
+    """Let nobody else add bytes to the upload for `lease_s` seconds; raises `UploadLocked`."""
+    until = now + timedelta(seconds=lease_s)
+    if not await tx.resumable.hold(upload_id, holder, now=now, until=until):
+        raise UploadLocked(retry_after_s=1)
+
+
+async def release(upload_ids: Iterable[str], holder: str, *, begin: Begin) -> None:
+    """Let everybody add bytes to these uploads again, as far as this one holds them."""
+    async with begin() as tx:
+        for upload_id in sorted(upload_ids):
+            await tx.resumable.release(upload_id, holder)
 
 
 def noted(object_key: str) -> Renew:

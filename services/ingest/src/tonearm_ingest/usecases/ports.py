@@ -109,10 +109,17 @@ class Resumables(Protocol):
     """Resumable uploads and where their bytes lie, inside one transaction."""
 
     async def add(self, upload: Resumable) -> None:
-        """Store a new upload; raises `AccountGone` where the account was deleted."""
+        """Store a new upload; raises `AccountGone` where the account was deleted.
+
+        Raises `RequestStillRunning` where another one with the same idempotency key, or of the
+        same partial uploads, came meanwhile.
+        """
 
     async def find_by_idempotency_key(self, key: str, *, account_id: str) -> Resumable | None:
         """Return what an earlier creation with this key made, even if it has expired."""
+
+    async def find_by_partials(self, partials_sha256: str, *, account_id: str) -> Resumable | None:
+        """Return the final upload that was made of these partial ones, even if it has expired."""
 
     async def open_in_account(self, account_id: str) -> tuple[int, int]:
         """Return how many uploads of the account are unfinished, and their lengths' sum in bytes.

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tonearm_ingest.domain.audio import clean_filename
+from tonearm_ingest.domain.audio import Audio, clean_filename
 from tonearm_ingest.domain.errors import (
+    DownloadUnavailable,
     EmptyFile,
     IdempotencyKeyReused,
     UnfinishedUploadsFull,
     UploadNotFound,
 )
-from tonearm_ingest.domain.resumable import Resumable, living
-from tonearm_ingest.usecases.accept_upload import Intake, admit
+from tonearm_ingest.domain.resumable import Part, Resumable, living
+from tonearm_ingest.usecases.accept_upload import (
+    AcceptUpload,
+    Intake,
+    Seal,
+    accept_upload,
+    admit,
+)
 from tonearm_ingest.usecases.lease import discard
 from tonearm_ingest.usecases.ports import Begin, Blobs, Caller, LooseObject, Transaction
 from tonearm_kit.clock import Clock
@@ -45,6 +52,8 @@ class OpenUpload:
     length_bytes: int
     filename: str
     metadata: str
+    concat: str | None = None
+    """`PARTIAL` for a piece of a file."""
     idempotency_key: str | None = None
 
 
@@ -75,12 +84,15 @@ async def open_upload(cmd: OpenUpload, *, intake: Intake, limits: ResumableLimit
         created_at=now,
         expires_at=now + timedelta(seconds=limits.lifetime_s),
         idempotency_key=cmd.idempotency_key,
+        concat=cmd.concat,
     )
     async with intake.begin() as tx:
         # First, since it lets only one creation of an account in at a time.
         n_open, open_bytes = await tx.resumable.open_in_account(account_id)
-        earlier = await _find_earlier(tx, upload, now=now)
+        earlier = await find_same_key(tx, cmd.idempotency_key, account_id=account_id, now=now)
         if earlier is not None:
+            if not earlier.is_same_file(upload):
+                raise IdempotencyKeyReused
             return Opened(upload=earlier, is_replay=True)
         is_too_much = open_bytes + cmd.length_bytes > limits.open_bytes_per_account_max
         if n_open >= limits.open_per_account_max or is_too_much:
@@ -92,19 +104,16 @@ async def open_upload(cmd: OpenUpload, *, intake: Intake, limits: ResumableLimit
     return Opened(upload=upload, is_replay=False)
 
 
-async def _find_earlier(tx: Transaction, wanted: Resumable, *, now: datetime) -> Resumable | None:
-    if wanted.idempotency_key is None:
+async def find_same_key(
+    tx: Transaction, key: str | None, *, account_id: str, now: datetime
+) -> Resumable | None:
+    """Return what an earlier creation with this key made; one that has expired is removed."""
+    if key is None:
         return None
-    earlier = await tx.resumable.find_by_idempotency_key(
-        wanted.idempotency_key, account_id=wanted.account_id
-    )
-    if earlier is None:
-        return None
-    if earlier.expires_at <= now:
+    earlier = await tx.resumable.find_by_idempotency_key(key, account_id=account_id)
+    if earlier is not None and earlier.expires_at <= now:
         await _remove(tx, earlier, at=now)
         return None
-    if not earlier.is_same_file(wanted):
-        raise IdempotencyKeyReused
     return earlier
 
 
@@ -133,13 +142,45 @@ async def give_up(
     await remove_some(keys, begin=begin, blobs=blobs)
 
 
-async def drop_upload(upload_id: str, *, begin: Begin, blobs: Blobs, clock: Clock) -> None:
-    """Remove an upload that can never become a recording, if it is still there."""
+async def drop_upload(upload_id: str, *, holder: str, intake: Intake) -> None:
+    """Remove an upload that can never become a recording.
+
+    Nothing happens where it is gone, or where another request holds it by now: that one's bytes
+    may be audio.
+    """
     keys: list[str] = []
-    async with begin() as tx:
-        if (found := await tx.resumable.find_for_update(upload_id)) is not None:
-            keys = await _remove(tx, found, at=clock.now())
-    await remove_some(keys, begin=begin, blobs=blobs)
+    now = intake.clock.now()
+    async with intake.begin() as tx:
+        found = await tx.resumable.find_for_update(upload_id)
+        if found and await tx.resumable.hold(upload_id, holder, now=now, until=now):
+            keys = await _remove(tx, found, at=now)
+    await remove_some(keys, begin=intake.begin, blobs=intake.blobs)
+
+
+async def accept_parts(
+    parts: Sequence[Part], *, caller: Caller, filename: str, seal: Seal, intake: Intake
+) -> Audio:
+    """Accept the bytes of these parts, in this order, as those of any other upload.
+
+    Raises what `accept_upload` raises, and `UploadNotFound` where a part is gone by now.
+    """
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for part in parts:
+            try:
+                async for piece in intake.blobs.read(part.object_key, start=0, end=part.size_bytes):
+                    yield piece
+            except DownloadUnavailable:
+                raise UploadNotFound from None  # given up, or expired, since we looked
+
+    whole = AcceptUpload(
+        caller=caller,
+        filename=filename,
+        chunks=chunks(),
+        declared_size_bytes=sum(part.size_bytes for part in parts),
+        seal=seal,
+    )
+    return (await accept_upload(whole, intake=intake)).audio
 
 
 async def _remove(tx: Transaction, upload: Resumable, *, at: datetime) -> list[str]:
