@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine.rhythm import placing, readings
-from tonearm_analysis.engine.rhythm.estimate import pulse_measures
+from tonearm_analysis.engine.rhythm import placing, presence, readings
 from tonearm_analysis.engine.rhythm.section import Section
 from tonearm_eval.clips import Clip
 from tonearm_eval.fit.cache import HeardClip
@@ -29,6 +28,7 @@ class Example:
 
     hit: which grids are at the true tempo.  terms: of each place of the first of them (or of the
     first grid, where none is).  place: the index of the right one, None where there is none.
+    presence: what tells that there is a beat, of the same grid.
     """
 
     clip: Clip
@@ -38,7 +38,7 @@ class Example:
     places: list[placing.Place]
     terms: Doubles
     place: int | None
-    pulse: Doubles
+    presence: dict[str, float]
 
 
 def example(item: HeardClip) -> Example | None:
@@ -64,8 +64,8 @@ def example(item: HeardClip) -> Example | None:
     if hit.any() and item.clip.beats and item.clip.meter in BAR_BEATS:
         times = [t + heard.start_s for t in tried.times_s]
         place = _right_place(times, places, item.clip)
-    pulse = pulse_measures(heard, found[right], values[right])
-    return Example(item.clip, found, values, hit, places, terms, place, pulse)
+    presence_row = presence.measures(heard, found[right], values[right])
+    return Example(item.clip, found, values, hit, places, terms, place, presence_row)
 
 
 def _right_place(times_s: list[Doubles], places: list[placing.Place], clip: Clip) -> int | None:

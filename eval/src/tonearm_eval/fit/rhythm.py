@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tonearm_analysis.engine import harmony, rhythm
-from tonearm_analysis.engine.rhythm import placing, readings
-from tonearm_analysis.engine.rhythm.estimate import METERS, pulse_measures
+from tonearm_analysis.engine.rhythm import placing, presence, readings
+from tonearm_analysis.engine.rhythm.estimate import METERS
 from tonearm_analysis.engine.rhythm.section import Section
 from tonearm_eval.fit.alternatives import choice
-from tonearm_eval.fit.cache import heard_clips
+from tonearm_eval.fit.cache import PROFILES, heard_clips
 from tonearm_eval.fit.example import Example, example
 from tonearm_eval.fit.files import write_numbers
 from tonearm_eval.fit.logistic import logistic
@@ -33,8 +33,8 @@ from tonearm_eval.generator import beatless
 
 Doubles = npt.NDArray[np.float64]
 
-PLACES_L2, PULSE_L2 = 1.0, 1.0
-BEATLESS_CLIPS: Final = 120
+PLACES_L2, PRESENCE_L2 = 1.0, 10.0
+BEATLESS_SOUNDS: Final = 400
 # Doubtful beats are answered with a low confidence, not with none.
 NONE_BELOW: Final = 0.1
 
@@ -49,32 +49,51 @@ def fit_places(examples: list[Example]) -> dict[str, Doubles]:
     return out
 
 
-def beatless_measures() -> Doubles:
-    """The pulse measures of sounds without a beat."""
+def beatless_measures(numbers: dict[str, Any]) -> list[dict[str, float]]:
+    """What tells of a beat, of sounds without one, heard by each profile's ear.
+
+    numbers: of the readings, which say along which grid it is looked for.
+    """
     rng, rows = np.random.default_rng(11), []
-    for index in range(BEATLESS_CLIPS):
+    for index in range(BEATLESS_SOUNDS):
         kind = beatless.KINDS[index % len(beatless.KINDS)]
-        sound = beatless.sound(rng, kind, float(rng.uniform(12, 30)))
-        heard, harmonic = rhythm.hear(sound), harmony.hear(sound)
-        found = readings.grids(heard)
-        if not found:
-            continue
-        values = readings.measures(Section(heard, harmonic), found)
-        rows += [pulse_measures(heard, g, v) for g, v in zip(found, values, strict=True)][:3]
-    return np.stack(rows)
+        sound = beatless.sound(rng, kind, float(rng.uniform(12, 40)))
+        harmonic = harmony.hear(sound)
+        for profile in PROFILES:
+            heard = rhythm.hear(sound, profile=profile)
+            found = readings.grids(heard)
+            if found:
+                values = readings.measures(Section(heard, harmonic), found)
+                best = int(readings.chances(numbers, values).max(axis=0).argmax())
+                rows.append(presence.measures(heard, found[best], values[best]))
+    return rows
 
 
-def fit_pulse(examples: list[Example]) -> dict[str, Any]:
-    """Chance that there is a beat at all."""
-    music, other = np.stack([e.pulse for e in examples]), beatless_measures()
-    x = np.concatenate([music, other])
-    y = np.concatenate([np.ones(len(music)), np.zeros(len(other))])
-    weight = np.concatenate([np.ones(len(music)), np.full(len(other), len(music) / len(other))])
-    w, bias = logistic(x, y, weight, l2=PULSE_L2)
-    chance = 1 / (1 + np.exp(-(x @ w + bias)))
+def fit_presence(examples: list[Example], other: list[dict[str, float]]) -> dict[str, Any]:
+    """Chance that there is a beat at all.
+
+    other: the measures of sounds without one; all of them together count as much as the music.
+    """
+    music = [e.presence for e in examples]
+    names = sorted(music[0])
+    usual = {name: float(np.mean([row[name] for row in music if name in row])) for name in names}
+    x = np.array([[row.get(name, mean) for name, mean in usual.items()] for row in music + other])
+    mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
+    away = np.clip((x - mean) / deviation, -readings.FARTHEST, readings.FARTHEST)
+    y = np.repeat([1.0, 0.0], [len(music), len(other)])
+    weight = np.repeat([1.0, len(music) / len(other)], [len(music), len(other)])
+    weights, bias = logistic(away, y, weight, l2=PRESENCE_L2)
+    chance = 1 / (1 + np.exp(-(away @ weights + bias)))
     missed, invented = (chance[y == 1] < NONE_BELOW).mean(), (chance[y == 0] >= NONE_BELOW).mean()
-    print(f"pulse: {missed:.3f} of music missed, {invented:.3f} of beatless sound kept")
-    return {"weights": w, "bias": bias, "none_below": NONE_BELOW}
+    print(f"presence: {missed:.4f} of music missed, {invented:.3f} of beatless sound kept")
+    return {
+        "names": names,
+        "mean": mean,
+        "deviation": deviation,
+        "weights": weights,
+        "bias": bias,
+        "none_below": NONE_BELOW,
+    }
 
 
 def report(name: str, examples: list[Example], numbers: dict[str, Any]) -> None:
@@ -115,7 +134,7 @@ def main() -> None:
     numbers = {"readings": fit_readings(fitted), "places": fit_places(fitted)}
     numbers["readings"]["temperature"] = temperature = fit_temperature(crossed)
     report_left_out(crossed, temperature)
-    numbers["confidence"] = {"pulse": fit_pulse(fitted)}
+    numbers["presence"] = fit_presence(fitted, beatless_measures(numbers["readings"]))
     report("fitted", fitted, numbers)
     if held:
         report("held out", held, numbers)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tonearm_analysis.engine.models import read_numbers
-from tonearm_analysis.engine.rhythm import placing, pulse, readings
+from tonearm_analysis.engine.rhythm import placing, presence, pulse, readings
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ
 from tonearm_analysis.engine.rhythm.listening import Heard
 from tonearm_analysis.engine.rhythm.model import Relation, RhythmEstimate, TempoCandidate
@@ -34,12 +33,6 @@ METERS: Final = {2: "6/8", 3: "3/4", 4: "4/4"}  # by beats to the bar
 # Measured on generated clips: at half or double the tempo many beats are right all the same.
 F_AT_RIGHT_TEMPO: Final = 0.98
 F_AT_WRONG_TEMPO: Final = 0.65
-PULSE_ECHOES: Final = (
-    "onset_after_one",
-    "onset_after_two",
-    "activation_after_one",
-    "activation_after_two",
-)
 
 
 @dataclass(frozen=True)
@@ -68,8 +61,8 @@ def section_estimate(
     wanted = _preferred(chance, found, tempo_range_bpm)
     compound, index = _best(wanted)
     likeliest = _best(chance)[1]  # whether there is a beat is no matter of taste
-    beat_chance = pulse_probability(heard, found[likeliest], values[likeliest])
-    if beat_chance < float(_confidence_numbers()["pulse"]["none_below"]):
+    beat_chance = presence.probability(heard, found[likeliest], values[likeliest])
+    if beat_chance < float(presence.numbers()["none_below"]):
         return None
     kind = placing.KINDS[compound]
     placed = placing.place(placing.tried(section, found[index], kind))
@@ -95,36 +88,6 @@ def _preferred(chance: Doubles, found: list[readings.Grid], wanted: Range | None
         return chance
     inside = np.array([wanted[0] <= grid.bpm <= wanted[1] for grid in found])
     return np.where(inside, chance, chance * 1e-6)
-
-
-def _confidence_numbers() -> dict[str, Any]:
-    numbers: dict[str, Any] = read_numbers(readings.WEIGHTS)["confidence"]
-    return numbers
-
-
-def pulse_measures(heard: Heard, grid: readings.Grid, values: dict[str, float]) -> Doubles:
-    """What tells music with a beat from sound without: strength, contrast, evenness, repetition."""
-    activation = heard.activations.sum(axis=1)
-    on = pulse.within_beats(activation, grid.times_s, 0.0)
-    between = pulse.within_beats(activation, grid.times_s, 0.5)
-    return np.array(
-        [
-            np.log(float(on.mean()) + 0.01),
-            np.log((float(on.mean()) + 0.01) / (float(between.mean()) + 0.01)),
-            np.log(float(on.std()) + 0.01),
-            values["activation_comb"],
-            values["unevenness"],
-            float(np.log(np.median(on) + 0.01)),
-            *(values[name] for name in PULSE_ECHOES),
-        ]
-    )
-
-
-def pulse_probability(heard: Heard, grid: readings.Grid, values: dict[str, float]) -> float:
-    """Chance that there is a beat at all."""
-    numbers = _confidence_numbers()["pulse"]
-    odds = float(np.array(numbers["weights"]) @ pulse_measures(heard, grid, values))
-    return float(1.0 / (1.0 + np.exp(-(odds + numbers["bias"]))))
 
 
 def _described(

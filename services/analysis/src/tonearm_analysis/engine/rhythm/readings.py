@@ -23,6 +23,7 @@ from tonearm_analysis.engine.rhythm import decoder, periodicity, pulse
 from tonearm_analysis.engine.rhythm.bands import FRAME_RATE_HZ, Floats
 from tonearm_analysis.engine.rhythm.listening import Heard
 from tonearm_analysis.engine.rhythm.section import MOVES, Section
+from tonearm_analysis.engine.rhythm.slips import without_slips
 
 Doubles = npt.NDArray[np.float64]
 
@@ -57,12 +58,14 @@ class Grid:
 
     ratio: of its tempo to the decoder's first choice.  times_s: from the first frame.  bpm: its
     tempo.  three_over_four: log-likelihood of bars of three over bars of four, per beat.
+    unevenness: deviation of the beats' lengths over their mean, as the decoder laid them.
     """
 
     ratio: float
     times_s: Doubles
     bpm: float
     three_over_four: float
+    unevenness: float
 
 
 def grids(heard: Heard) -> list[Grid]:
@@ -95,7 +98,9 @@ def _grid(activation: Floats, ratio: float, path: decoder.Path) -> Grid | None:
     if len(times) < FEWEST_BEATS:
         return None
     difference = (path.scores[3] - path.scores[4]) / len(times)
-    return Grid(ratio, times, pulse.tempo_bpm(times), difference)
+    gaps = np.diff(times)
+    steady = without_slips(times, pulse.tempo_bpm(times))
+    return Grid(ratio, steady, pulse.tempo_bpm(steady), difference, float(gaps.std() / gaps.mean()))
 
 
 def measures(section: Section, found: list[Grid]) -> list[dict[str, float]]:

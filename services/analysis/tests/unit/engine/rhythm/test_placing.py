@@ -49,7 +49,7 @@ def placed(off_frames: int, every: int, kind: str) -> tuple[placing.Placed, NDAr
     true = BEATS + off_frames
     heard = sounding(true, true[1::every])
     harmonic = harmony_changing_at(true[1::every] / 50)
-    grid = Grid(1.0, BEATS / 50, 100.0, 0.1 if every == 3 else -0.1)
+    grid = Grid(1.0, BEATS / 50, 100.0, 0.1 if every == 3 else -0.1, 0.0)
     return placing.place(placing.tried(Section(heard, harmonic), grid, kind)), true
 
 
@@ -91,7 +91,7 @@ def test_a_single_doubtful_beat_does_not_break_the_count() -> None:
 def test_every_place_is_a_hypothesis_once() -> None:
     true = BEATS
     heard, harmonic = sounding(true, true[::4]), harmony_changing_at(true[::4] / 50)
-    grid = Grid(1.0, BEATS / 50, 100.0, 0.0)
+    grid = Grid(1.0, BEATS / 50, 100.0, 0.0, 0.0)
     simple, rows = placing.places(placing.tried(Section(heard, harmonic), grid, "simple"))
     assert len(set(simple)) == len(simple) == len(rows) == 2 * (3 + 4)
     compound, _ = placing.places(placing.tried(Section(heard, harmonic), grid, "compound"))

@@ -99,7 +99,7 @@ def test_of_two_readings_that_fit_alike_the_more_usual_tempo_is_likelier() -> No
 def test_without_harmony_nothing_is_measured_of_it() -> None:
     sound = heard()
     sound.activations[::25, 0] = 0.8
-    grid = readings.Grid(1.0, np.arange(0.0, 19.0, 0.5), 120.0, 0.0)
+    grid = readings.Grid(1.0, np.arange(0.0, 19.0, 0.5), 120.0, 0.0, 0.0)
     (full,) = readings.measures(Section(sound, harmony_with_changes(2.0)), [grid])
     silent = harmony_with_changes(2.0)
     silent.level[:] = 0.0
