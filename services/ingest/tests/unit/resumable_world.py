@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from tonearm_ingest.domain.resumable import PARTIAL, Resumable
 from tonearm_ingest.usecases.append_bytes import AppendBytes, Appended, Checksum, append_bytes
@@ -62,6 +62,7 @@ class ResumableWorld(World):
         declared: int | None = None,
         sha256_of: bytes | None = None,
         chunks: AsyncIterator[bytes] | None = None,
+        on_kept: Callable[[int], None] | None = None,
     ) -> Appended:
         checksum = None
         if sha256_of is not None:
@@ -74,6 +75,7 @@ class ResumableWorld(World):
             chunks=chunks or stream(*pieces),
             declared_size_bytes=declared,
             checksum=checksum,
+            on_kept=on_kept,
         )
         return await append_bytes(sent, intake=self.intake, limits=self.resumable_limits)
 

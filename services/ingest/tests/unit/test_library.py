@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -151,6 +153,26 @@ async def test_bytes_that_could_not_be_deleted_are_swept() -> None:
     assert (swept.n_objects, swept.overdue_s) == (1, 1)
     assert not world.blobs.objects
     assert not world.library.tables.loose
+
+
+async def test_a_removal_that_hangs_is_tried_again_later() -> None:
+    world = World()
+    audio = await world.has_audio()
+    world.blobs.is_down = True
+    await remove(world, audio.id)
+    world.blobs.is_down = False
+
+    async def hang(object_key: str) -> None:
+        await asyncio.Event().wait()
+
+    world.blobs.delete = hang  # type: ignore[method-assign]
+    limits = replace(SWEEP, removal_s_max=0.01)
+    swept = await sweep(
+        begin=world.library.begin, blobs=world.blobs, clock=world.clock, limits=limits
+    )
+    assert swept.n_objects == 0
+    [left] = world.library.tables.loose.values()
+    assert left.sweep_after == world.clock.now() + timedelta(seconds=SWEEP.retry_after_s)
 
 
 async def run_sweep(world: World) -> Swept:

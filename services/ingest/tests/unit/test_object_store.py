@@ -57,6 +57,15 @@ class TestLocalBlobs(BlobsConformance):
         left = [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
         assert left == []
 
+    async def test_the_last_object_of_a_folder_takes_it_along(self, tmp_path: Path) -> None:
+        blobs = open_blobs(f"file://{tmp_path}/objects")
+        for key in ("accounts/a/uploads/u/1", "accounts/a/uploads/u/2", "accounts/a/audio/x"):
+            await blobs.save(key, pieces(10))
+        for number in (1, 2):
+            await blobs.delete(f"accounts/a/uploads/u/{number}")
+        left = [path.name for path in (tmp_path / "objects").rglob("*")]
+        assert sorted(left) == ["a", "accounts", "audio", "x"]
+
     async def test_a_store_that_is_away_says_so(self, tmp_path: Path) -> None:
         folder = tmp_path / "objects"
         blobs = open_blobs(f"file://{folder}")

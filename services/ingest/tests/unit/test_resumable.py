@@ -95,6 +95,43 @@ async def test_with_a_checksum_it_is_all_or_nothing(world: ResumableWorld) -> No
     assert done.audio is not None
 
 
+async def test_bytes_that_were_garbled_do_not_end_the_upload(world: ResumableWorld) -> None:
+    upload = (await world.open(9000)).upload
+    garbled, text = b"noise " * 1000, b"text " * 1000
+    with pytest.raises(ChecksumMismatch):
+        await world.append(upload, garbled, sha256_of=WAV)
+    assert await world.offset(upload) == 0
+    with pytest.raises(NotAudio):
+        await world.append(upload, text[:4000], text[4000:], sha256_of=text)
+    with pytest.raises(UploadNotFound):
+        await world.find(upload)
+    assert world.is_untouched
+
+
+async def test_what_is_kept_is_told_also_of_a_request_that_fails(world: ResumableWorld) -> None:
+    upload = (await world.open()).upload
+    kept: list[int] = []
+    with pytest.raises(UploadBrokenOff):
+        await world.append(upload, chunks=broken(WAV[:1700], WAV[1700:2345]), on_kept=kept.append)
+    with pytest.raises(ChecksumMismatch):
+        await world.append(upload, WAV[2345:], at=2345, sha256_of=b"other", on_kept=kept.append)
+    assert kept == [1000, 1000, 345]
+    await world.append(upload, WAV[2345:], at=2345, on_kept=kept.append)
+    assert sum(kept) == len(WAV)
+
+
+async def test_who_else_is_slow_is_not_the_client(world: ResumableWorld) -> None:
+    async def slow(object_key: str, chunks: object) -> None:
+        raise TimeoutError
+
+    upload = (await world.open()).upload
+    world.blobs.save = slow  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError):
+        await world.append(upload, WAV)
+    with pytest.raises(TimeoutError):
+        await world.upload(WAV)
+
+
 async def test_bytes_must_go_on_where_the_upload_is(world: ResumableWorld) -> None:
     upload = (await world.open()).upload
     await world.append(upload, WAV[:1500])

@@ -140,6 +140,23 @@ async def test_a_creation_may_bring_bytes(client: httpx.AsyncClient) -> None:
     assert whole.headers["tonearm-audio-id"]
 
 
+async def test_a_creation_whose_bytes_are_refused_leaves_nothing_that_nobody_knows(
+    client: httpx.AsyncClient, world: ResumableWorld
+) -> None:
+    headers = {**STREAM, "Upload-Length": "9000", "Upload-Checksum": f"sha1 {'A' * 27}="}
+    refused = await client.post("/v1/uploads", headers=headers, content=WAV)
+    assert problem(refused) == (460, "checksum_mismatch")
+    assert world.is_untouched
+    assert world.library.tables.uploads == {}
+    headers["Idempotency-Key"] = '"k"'
+    refused = await client.post("/v1/uploads", headers=headers, content=WAV)
+    assert problem(refused) == (460, "checksum_mismatch")
+    del headers["Upload-Checksum"]
+    again = await client.post("/v1/uploads", headers=headers, content=WAV)
+    assert (again.status_code, again.headers["upload-offset"]) == (201, str(len(WAV)))
+    assert again.headers["idempotency-replayed"] == "true"
+
+
 async def test_the_version_comes_before_everything(client: httpx.AsyncClient) -> None:
     for headers in ({}, {"Tus-Resumable": "0.2.2"}):
         refused = await client.post("/v1/uploads", headers=headers)

@@ -22,7 +22,8 @@ def open_store(url: str, *, timeout_s: float = 30.0, retries_max: int = 3) -> Ob
     """
     scheme = urlsplit(url).scheme
     if scheme == "file":
-        return from_url(url, mkdir=True)
+        # Every upload has a folder of parts: without the clean-up their empty folders stay.
+        return from_url(url, mkdir=True, automatic_cleanup=True)
     if scheme == "memory":
         return from_url(url)
     options: dict[str, Any] = {

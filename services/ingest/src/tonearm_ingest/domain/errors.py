@@ -192,7 +192,7 @@ class UploadBrokenOff(AppError):
 
 
 class TooManyParts(AppError):
-    """The upload came in too many pieces; send larger ones."""
+    """The upload came in too many parts; open another one and send it in larger ones."""
 
     code: ClassVar[str] = "too_many_parts"
     kind: ClassVar[Kind] = Kind.INVALID

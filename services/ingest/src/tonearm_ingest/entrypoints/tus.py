@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import format_datetime
@@ -192,10 +193,23 @@ async def _open(
     upload = opened.upload
     if not opened.is_replay:
         measures.RESUMABLE.add(1, {"event": "partial_opened" if upload.is_partial else "opened"})
-    # Of a repeated request the first may have sent some bytes; the client goes on behind them.
     if has_bytes and upload.offset_bytes == 0:
-        upload = await _append(request, body, principal, office, upload.id, offset_bytes=0)
+        try:
+            upload = await _append(request, body, principal, office, upload.id, offset_bytes=0)
+        except AppError:
+            if key is None:
+                await _forget(upload, office)
+            raise
+    elif has_bytes:
+        # The first of these requests sent some bytes; the client goes on behind them.
+        await office.gate.drain(request, body)
     return _created(upload, is_replay=opened.is_replay)
+
+
+async def _forget(upload: Resumable, office: TusOffice) -> None:
+    """Give up an upload whose address nobody will hear, so that it counts as open no longer."""
+    with contextlib.suppress(AppError):
+        await office.give_up(upload.id, account_id=upload.account_id)
 
 
 async def _concatenate(wanted: Concatenate, office: TusOffice) -> Response:
@@ -305,10 +319,10 @@ async def _append(
                 chunks=_chunks(body, idle_s_max=office.upload_idle_s_max),
                 declared_size_bytes=tus_headers.content_length(request.headers),
                 checksum=tus_headers.checksum(request.headers),
+                on_kept=measures.RESUMABLE_SIZE.add,
             )
         )
     upload, audio = appended.upload, appended.audio
-    measures.RESUMABLE_SIZE.add(upload.offset_bytes - offset_bytes)
     if audio is not None:
         _count_finished(upload, audio)
     return upload

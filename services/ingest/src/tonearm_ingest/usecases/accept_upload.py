@@ -140,8 +140,9 @@ async def accept_upload(cmd: AcceptUpload, *, intake: Intake) -> Accepted:
     anywhere leaves at most a noted object (swept) and a reservation (expires), never a row
     without bytes. Raises the errors of `domain.errors`.
     """
+    limit = asyncio.timeout(intake.limits.duration_s_max)
     try:
-        async with asyncio.timeout(intake.limits.duration_s_max):
+        async with limit:
             earlier = await _find_earlier(cmd, intake.begin)
             if earlier is not None:
                 return await _replay(cmd, earlier)
@@ -150,6 +151,8 @@ async def accept_upload(cmd: AcceptUpload, *, intake: Intake) -> Accepted:
             )
             audio = await _take_in(cmd, intake, flags=flags, size_bytes_max=size_bytes_max)
     except TimeoutError:
+        if not limit.expired():
+            raise  # something else was too slow, not the client
         raise UploadStalled(duration_s_max=intake.limits.duration_s_max) from None
     return Accepted(audio=audio, is_replay=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -61,6 +61,8 @@ class AppendBytes:
     declared_size_bytes: int | None
     """How many will come; None where the client did not say."""
     checksum: Checksum | None = None
+    on_kept: Callable[[int], None] | None = None
+    """Is told of every part that was kept, in bytes; also of a request that fails then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,21 +112,31 @@ class _Source:
     def _look_at(self, piece: bytes) -> None:
         if self._digest is not None:
             self._digest.update(piece)
-        if self._head is not None:
-            # What comes in smaller pieces than this is looked at when all of it is there.
+        if self._head is not None and len(self._head) < HEAD_BYTES:
             self._head += piece[:HEAD_BYTES]
-            if len(self._head) >= HEAD_BYTES:
-                known_format(self._head)
-                self._head = None
+            if self._digest is None:
+                self._judge()
+
+    def _judge(self) -> None:
+        """Raise where the file's first bytes are no audio.
+
+        Of fewer than these nothing is said: they are looked at when all of the file is there.
+        """
+        if self._head is not None and len(self._head) >= HEAD_BYTES:
+            known_format(self._head)
 
     def check(self) -> None:
-        """Raise where the bytes do not have their checksum, which needs all of them."""
+        """Raise where the bytes do not have their checksum, which needs all of them.
+
+        Before that they may be garbled, and say nothing about the file.
+        """
         if self._checksum is None or self._digest is None:
             return
         if self.error is not None:
             raise self.error
         if not hmac.compare_digest(self._digest.digest(), self._checksum.digest):
             raise ChecksumMismatch
+        self._judge()
 
 
 async def append_bytes(cmd: AppendBytes, *, intake: Intake, limits: ResumableLimits) -> Appended:
@@ -138,11 +150,14 @@ async def append_bytes(cmd: AppendBytes, *, intake: Intake, limits: ResumableLim
     """
     holder = intake.new_id()
     upload = await _take_hold(cmd, holder, intake)
+    limit = asyncio.timeout(intake.limits.duration_s_max)
     appending = _Appending(cmd, intake, limits, holder, upload)
     try:
-        async with asyncio.timeout(intake.limits.duration_s_max), appending.alive():
+        async with limit, appending.alive():
             return await appending.run()
     except TimeoutError:
+        if not limit.expired():
+            raise  # something else was too slow, not the client
         raise UploadStalled(duration_s_max=intake.limits.duration_s_max) from None
     except (NotAudio, UnsupportedAudio):
         await drop_upload(upload.id, holder=holder, intake=intake)
@@ -226,6 +241,8 @@ class _Appending:
             raise
         if self._audio is not None:
             await discard(key, begin=intake.begin, blobs=intake.blobs)
+        if self._cmd.on_kept is not None:
+            self._cmd.on_kept(part.size_bytes)
         self._upload = replace(
             upload,
             offset_bytes=part.offset_bytes + part.size_bytes,

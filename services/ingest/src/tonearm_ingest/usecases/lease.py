@@ -12,6 +12,10 @@ from tonearm_ingest.usecases.ports import Begin, Blobs, Transaction
 from tonearm_kit.clock import Clock
 from tonearm_kit.errors import AppError
 
+REMOVAL_S_MAX = 10.0
+"""Longest removal of one object inside a transaction, in seconds: the database ends a transaction
+that is idle for longer than 20 s, and what it said with it."""
+
 Renew = Callable[[Transaction, datetime], Awaitable[object]]
 """Moves the end of a lease to that time."""
 
@@ -72,14 +76,17 @@ def noted(object_key: str) -> Renew:
 
 async def discard(
     object_key: str, *, begin: Begin, blobs: Blobs, after: BaseException | None = None
-) -> None:
-    """Remove an object that is still ownerless; what fails here is left to the sweeper.
+) -> bool:
+    """Remove an object that is still ownerless; what fails here is left to the sweeper: False.
 
     Without its note the object has found an owner after all, in a transaction whose end was not
     heard of, unless that transaction told (`after` is `UploadLost`) that the sweeper was there
     first: what was written behind it is nobody's.
     """
-    with contextlib.suppress(AppError):
+    with contextlib.suppress(AppError, TimeoutError):
         async with begin() as tx:
             if await tx.loose.drop(object_key) or isinstance(after, UploadLost):
-                await blobs.delete(object_key)
+                async with asyncio.timeout(REMOVAL_S_MAX):
+                    await blobs.delete(object_key)
+        return True
+    return False

@@ -201,7 +201,8 @@ async def let_go(tx: Transaction, upload: Resumable, *, at: datetime) -> list[st
 async def remove_some(keys: list[str], *, begin: Begin, blobs: Blobs) -> None:
     """Remove the first of these objects now; the sweeper takes what is left."""
     for key in keys[:_REMOVED_AT_ONCE_MAX]:
-        await asyncio.shield(discard(key, begin=begin, blobs=blobs))
+        if not await asyncio.shield(discard(key, begin=begin, blobs=blobs)):
+            return
 
 
 async def expire_uploads(*, tx: Transaction, clock: Clock, uploads_max: int) -> Sequence[Resumable]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tonearm_ingest.usecases.lease import REMOVAL_S_MAX
 from tonearm_ingest.usecases.ports import Begin, Blobs
 from tonearm_ingest.usecases.resumable import expire_uploads
 from tonearm_kit.clock import Clock
@@ -21,6 +23,8 @@ class SweepLimits:
     retry_after_s: float
     removed_kept_s: float
     """How long a deletion is remembered, so that repeating it still answers "done"."""
+    removal_s_max: float = REMOVAL_S_MAX
+    """What takes longer is tried again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +52,9 @@ async def sweep(*, begin: Begin, blobs: Blobs, clock: Clock, limits: SweepLimits
         due = await tx.loose.take_due(now=now, limit=limits.objects_max)
         for loose in due:
             try:
-                await blobs.delete(loose.object_key)
-            except AppError:
+                async with asyncio.timeout(limits.removal_s_max):
+                    await blobs.delete(loose.object_key)
+            except (AppError, TimeoutError):
                 until = now + timedelta(seconds=limits.retry_after_s)
                 await tx.loose.postpone(loose.object_key, until=until)
                 break  # a store that is away now is away for the next one, too
