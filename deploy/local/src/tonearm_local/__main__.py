@@ -137,18 +137,18 @@ def env(
 def gateway(
     target: Annotated[Literal["local", "k8s"], typer.Argument()] = "local",
     check: Annotated[
-        bool, typer.Option(help="Only tell whether the ConfigMap is current.")
+        bool, typer.Option(help="Only tell whether Kubernetes' is current.")
     ] = False,
 ) -> None:
-    """Render the gateway's configuration: print the local one, write Kubernetes' ConfigMap."""
+    """Render the gateway's configuration: print the local one, write Kubernetes'."""
     from tonearm_local import gateway as rendering
 
     if target == "local":
         sys.stdout.write(rendering.render(rendering.local_values(_settings())))
     elif not check:
-        rendering.CONFIG_MAP.write_text(rendering.config_map(), "utf-8")
-    elif not rendering.config_map_is_current():
-        sys.stderr.write("error: the gateway's ConfigMap differs: run `make gateway`\n")
+        rendering.FOR_KUBERNETES.write_text(rendering.for_kubernetes(), "utf-8")
+    elif not rendering.committed_is_current():
+        sys.stderr.write("error: the gateway's rendering for Kubernetes differs: run `make gateway`\n")
         raise typer.Exit(1)
 
 

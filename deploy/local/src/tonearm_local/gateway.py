@@ -17,7 +17,7 @@ from tonearm_local.settings import SERVICES, LocalSettings
 from tonearm_local.surroundings import ROOT
 
 SOURCE = ROOT / "deploy" / "gateway"
-CONFIG_MAP = ROOT / "deploy" / "k8s" / "base" / "gateway" / "configmap.yaml"
+FOR_KUBERNETES = ROOT / "deploy" / "k8s" / "base" / "gateway" / "envoy.yaml"
 
 CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CORS_REQUEST_HEADERS = (
@@ -253,20 +253,16 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def config_map() -> str:
-    """The ConfigMap with Kubernetes' rendering; byte for byte the same for the same source."""
-    text = "".join(f"    {line}\n" if line else "\n" for line in render(k8s_values()).splitlines())
-    return (
-        "# Rendered by `python -m tonearm_local gateway k8s` from deploy/gateway; do not edit.\n"
-        "apiVersion: v1\n"
-        "kind: ConfigMap\n"
-        "metadata:\n"
-        "  name: gateway\n"
-        "data:\n"
-        "  envoy.yaml: |\n" + text
-    )
+def for_kubernetes() -> str:
+    """Kubernetes' rendering as committed; byte for byte the same for the same source.
+
+    Kustomize makes the ConfigMap of it and names it after the content, so that a new rendering
+    rolls the pods: Envoy reads its bootstrap once.
+    """
+    head = "# Rendered by `python -m tonearm_local gateway k8s` from deploy/gateway; do not edit.\n"
+    return head + render(k8s_values())
 
 
-def config_map_is_current(path: Path = CONFIG_MAP) -> bool:
-    """True when the committed ConfigMap is what the source renders to."""
-    return path.is_file() and path.read_text("utf-8") == config_map()
+def committed_is_current(path: Path = FOR_KUBERNETES) -> bool:
+    """True when the committed rendering is what the source renders to."""
+    return path.is_file() and path.read_text("utf-8") == for_kubernetes()

@@ -138,17 +138,15 @@ def test_every_own_answer_is_a_problem(config: dict[str, Any]) -> None:
         assert override["json_format"]["type"].startswith("https://tonearm.dev/problems/")
 
 
-def test_the_committed_config_map_is_current() -> None:
-    assert gateway.config_map_is_current()
-    (held,) = [yaml.safe_load(gateway.CONFIG_MAP.read_text("utf-8"))["data"]["envoy.yaml"]]
-    assert yaml.safe_load(held) == yaml.safe_load(gateway.render(gateway.k8s_values()))
+def test_the_committed_rendering_is_current() -> None:
+    assert gateway.committed_is_current()
 
 
-def test_a_stale_config_map_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "configmap.yaml"
-    assert not gateway.config_map_is_current(path)
-    path.write_text(gateway.config_map() + "#\n", "utf-8")
-    assert not gateway.config_map_is_current(path)
+def test_a_stale_rendering_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "envoy.yaml"
+    assert not gateway.committed_is_current(path)
+    path.write_text(gateway.for_kubernetes() + "#\n", "utf-8")
+    assert not gateway.committed_is_current(path)
 
 
 def test_odd_paths_and_origins_survive_quoting() -> None:
