@@ -186,6 +186,13 @@ class Measures:
         if amount:
             self._counters[name].add(amount, {semconv.MESSAGING_SYSTEM: SYSTEM, **attributes})
 
+    def count_from_zero(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        """Show a counter before its first event.
+
+        A series that begins at 1 has not increased: an alert would sleep through the first one.
+        """
+        self._counters[name].add(0, {semconv.MESSAGING_SYSTEM: SYSTEM, **attributes})
+
     def operation(
         self,
         name: str,

@@ -107,6 +107,7 @@ class ConsumerRunner:
                 clock=self._clock,
                 claims=self._claims,
             )
+            settler.count_from_zero([*self._topics, *self._retry_topics()])
             with ExitStack() as gauges:
                 gauges.enter_context(self._measures.gauge(measure.BRAKE, self._brake_gauge))
                 async with asyncio.TaskGroup() as tasks:
@@ -127,17 +128,20 @@ class ConsumerRunner:
         )
 
     def _retry_loop(self, settler: Settler) -> ConsumeLoop:
-        levels = range(len(self._settings.retries.delays_s) + 1)
         return ConsumeLoop(
             self._broker,
             group=f"{self._group}.retry",
-            topics=[retries.retry_topic(self._group, level) for level in levels],
+            topics=self._retry_topics(),
             work=settler.work,
             settings=self._settings,
             measures=self._measures,
             clock=self._clock,
             jobs=self._jobs,
         )
+
+    def _retry_topics(self) -> list[str]:
+        levels = range(len(self._settings.retries.delays_s) + 1)
+        return [retries.retry_topic(self._group, level) for level in levels]
 
     async def _wait_for_topics(self, stop: asyncio.Event) -> None:
         own = retries.topics_of(self._group, self._settings.retries)

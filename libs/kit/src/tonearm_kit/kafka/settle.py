@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
@@ -55,6 +55,12 @@ class Settler:
             lanes=len(settings.priority_topics) + 1,
             fair_share=settings.fair_share,
         )
+
+    def count_from_zero(self, topics: Iterable[str]) -> None:
+        """Show what is counted of these topics before any of it happens."""
+        for topic in topics:
+            for name in (measure.RETRIED, measure.DEAD):
+                self._measures.count_from_zero(name, self._attributes(topic))
 
     def work(self, partition: Partition) -> Work:
         """Return the work of a partition's worker; batches when it is given several records."""
@@ -267,14 +273,13 @@ class Settler:
         return int(self._clock.now().timestamp() * 1000)
 
     def _count(self, name: str, amount: int, topic: str) -> None:
-        self._measures.count(
-            name,
-            amount,
-            {
-                semconv.MESSAGING_DESTINATION_NAME: topic,
-                semconv.MESSAGING_CONSUMER_GROUP_NAME: self._group,
-            },
-        )
+        self._measures.count(name, amount, self._attributes(topic))
+
+    def _attributes(self, topic: str) -> dict[str, AttributeValue]:
+        return {
+            semconv.MESSAGING_DESTINATION_NAME: topic,
+            semconv.MESSAGING_CONSUMER_GROUP_NAME: self._group,
+        }
 
 
 def _attributes(record: Record, event: CloudEvent) -> dict[str, AttributeValue]:

@@ -180,6 +180,24 @@ async def test_a_batch_of_one_trace_continues_it(recorded: Recorded) -> None:
     assert traces == [CREATED_TRACE_ID] * 2
 
 
+async def test_the_dead_are_counted_from_zero_so_that_the_first_one_is_an_increase(
+    recorded: Recorded,
+) -> None:
+    world = World(partitions=1)
+
+    async def handle(conn: object, event: Any) -> None:
+        world.effects.ids.append(event.id)
+
+    world.put("1")
+    async with running(world.runner(handlers={"x": handle}, measures=recorded.measures)):
+        await until(lambda: world.effects.ids == ["1"])
+        points = recorded.points()
+    for name in ("tonearm.messaging.dead.messages", "tonearm.messaging.retried.messages"):
+        shown = {str(each["messaging.destination.name"]): value for each, value in points[name]}
+        assert {"t", "g.retry.1"} <= set(shown)
+        assert set(shown.values()) == {0}
+
+
 async def test_outcomes_are_counted_and_nothing_retired_is_emitted(recorded: Recorded) -> None:
     world = World(partitions=1)
 

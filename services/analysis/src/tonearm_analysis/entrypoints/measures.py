@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from opentelemetry.metrics import Meter
 
-from tonearm_analysis.usecases.analyze_recording import Ending
+from tonearm_analysis.domain.errors import TimedOut, WorkerDied
+from tonearm_analysis.usecases.analyze_recording import GAVE_UP, Ending
 from tonearm_kit import telemetry
+
+OUTCOMES_OF_OURS: Final = (WorkerDied.code, TimedOut.code, GAVE_UP)
+"""Ends of jobs that are no fault of the recording's and that operators are woken for."""
 
 
 class JobMeasures:
@@ -19,6 +25,9 @@ class JobMeasures:
             description="Runs of jobs by outcome: completed, reused (a stored result of equal "
             "bytes), idle (nothing left to do) or the code of the failure.",
         )
+        # A series that begins at 1 has not increased: an alert would sleep through the first one.
+        for outcome in OUTCOMES_OF_OURS:
+            self._jobs.add(0, {"outcome": outcome})
         self._engine_duration = meter.create_histogram(
             "tonearm.analysis.engine.duration",
             unit="s",

@@ -54,6 +54,7 @@ class Ending:
 
 
 IDLE = Ending("idle")
+GAVE_UP = "gave_up"
 
 
 async def analyze_recording(
@@ -78,7 +79,7 @@ async def analyze_recording(
         return job
     if job.attempts > attempts_max:
         detail = f"The analysis was begun {attempts_max} times and never ended."
-        return await _fail(job, "gave_up", detail, begin=begin, clock=clock)
+        return await _fail(job, GAVE_UP, detail, begin=begin, clock=clock)
     try:
         stored = await _find_complete(job, begin=begin)
         if stored is not None:
