@@ -156,6 +156,21 @@ async def test_tus_js_client_sends_pieces_at_once_and_goes_on_after_a_kill(
     assert uploads["used"] == 1, "pieces take nothing from the plan"
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+async def test_tus_js_client_sends_a_stream_whose_length_it_does_not_know(
+    stack: Stack, visitor: Visitor, packages: Path, tmp_path: Path, chunks: int
+) -> None:
+    """Where the chunks divide the size, the length comes behind the last bytes."""
+    path = sounds.tone(tmp_path / "strom.wav", seed=7005 + chunks, duration_s=5)
+    options: dict[str, Any] = {"path": str(path), "name": path.name, "isStream": True}
+    options |= {"endpoint": f"{stack.gateway_url}/v1/uploads", "headers": headers_of(visitor)}
+    size_bytes = path.stat().st_size
+    async with visitor.listening() as heard:
+        said = await run_node(packages, chunkSize=-(-size_bytes // chunks), **options)
+        assert only(said, "done")
+        await assert_heard(visitor, heard, only(said, "audio"), path)
+
+
 async def test_a_page_of_another_origin_may_use_it(visitor: Visitor) -> None:
     asked = {
         "Origin": ORIGIN,

@@ -72,6 +72,16 @@ class ResumablesConformance:
                 upload, offset_bytes=upload.length_bytes, audio_id="audio"
             )
 
+    async def test_a_length_may_be_told_later(self, begin: Begin) -> None:
+        upload = dataclasses.replace(make_upload(1), is_length_deferred=True)
+        async with begin() as tx:
+            await tx.resumable.add(upload)
+            assert await tx.resumable.find(upload.id) == upload
+            await tx.resumable.set_length(upload.id, 2**31)
+            assert await tx.resumable.find(upload.id) == dataclasses.replace(
+                upload, length_bytes=2**31, is_length_deferred=False
+            )
+
     async def test_a_final_upload_is_found_by_its_pieces(self, begin: Begin) -> None:
         partial = dataclasses.replace(make_upload(1), concat="partial")
         final = dataclasses.replace(

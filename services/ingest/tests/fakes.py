@@ -178,6 +178,11 @@ class FakeResumables:
         if self._tables.holders.get(upload_id, ("", None))[0] == holder:
             del self._tables.holders[upload_id]
 
+    async def set_length(self, upload_id: str, length_bytes: int) -> None:
+        self._tables.uploads[upload_id] = replace(
+            self._tables.uploads[upload_id], length_bytes=length_bytes, is_length_deferred=False
+        )
+
     async def append(self, upload_id: str, part: Part) -> None:
         self._tables.parts.setdefault(upload_id, []).append(part)
         end_bytes = part.offset_bytes + part.size_bytes

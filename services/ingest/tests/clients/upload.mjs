@@ -1,14 +1,17 @@
 // Uploads a file with the unmodified tus-js-client and prints what happens.
 // Arguments: JSON of {endpoint, path, headers, name, chunkSize, stopAt, uploadUrl, parallelUploads,
 // parallelUploadUrls}; stopAt: break off when so many bytes are kept, of one piece where there are
-// several; uploadUrl: go on with that upload; parallelUploadUrls: go on with those pieces.
+// several; uploadUrl: go on with that upload; parallelUploadUrls: go on with those pieces;
+// isStream: send a stream, whose end nobody knows before it comes.
 import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
 import { Upload } from 'tus-js-client';
 
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
-const { path, name, stopAt, parallelUploadUrls, ...options } = JSON.parse(process.argv[2]);
-const upload = new Upload(createReadStream(path), {
+const { path, name, stopAt, parallelUploadUrls, isStream, ...options } = JSON.parse(process.argv[2]);
+const upload = new Upload(isStream ? Readable.from(createReadStream(path)) : createReadStream(path), {
   ...options,
+  uploadLengthDeferred: isStream,
   metadata: { filename: name },
   retryDelays: Array(60).fill(1000),
   urlStorage: {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from tonearm_ingest.domain.resumable import PARTIAL, Resumable
 from tonearm_ingest.usecases.append_bytes import AppendBytes, Appended, Checksum, append_bytes
@@ -34,9 +35,14 @@ class ResumableWorld(World):
             parts_max=6,
         )
 
+    @property
+    def roomy_limits(self) -> ResumableLimits:
+        """The same with as many parts as the largest file takes."""
+        return replace(self.resumable_limits, parts_max=20)
+
     async def open(
         self,
-        length_bytes: int = len(WAV),
+        length_bytes: int | None = len(WAV),
         *,
         caller: Caller = ANNA,
         key: str | None = None,
@@ -63,6 +69,7 @@ class ResumableWorld(World):
         sha256_of: bytes | None = None,
         chunks: AsyncIterator[bytes] | None = None,
         on_kept: Callable[[int], None] | None = None,
+        length: int | None = None,
     ) -> Appended:
         checksum = None
         if sha256_of is not None:
@@ -76,6 +83,7 @@ class ResumableWorld(World):
             declared_size_bytes=declared,
             checksum=checksum,
             on_kept=on_kept,
+            length_bytes=length,
         )
         return await append_bytes(sent, intake=self.intake, limits=self.resumable_limits)
 

@@ -96,7 +96,9 @@ async def test_the_server_tells_what_it_can(client: httpx.AsyncClient) -> None:
         assert told.headers["tus-max-size"] == "10000"
         assert told.headers["tus-checksum-algorithm"] == "sha1,sha256"
         told_extensions = told.headers["tus-extension"].split(",")
-        assert {"creation-with-upload", "concatenation"} <= set(told_extensions)
+        assert {"creation-with-upload", "concatenation", "creation-defer-length"} <= set(
+            told_extensions
+        )
 
 
 async def test_an_upload_from_its_creation_to_the_recording(
@@ -171,7 +173,9 @@ async def test_the_version_comes_before_everything(client: httpx.AsyncClient) ->
         ({"Upload-Length": "0"}, 422, "empty_file"),
         ({"Upload-Length": "-1"}, 400, "tus_header_invalid"),
         ({"Upload-Length": "1e3"}, 400, "tus_header_invalid"),
-        ({"Upload-Defer-Length": "1"}, 400, "tus_header_invalid"),
+        ({"Upload-Defer-Length": "2"}, 400, "tus_header_invalid"),
+        ({"Upload-Defer-Length": "1", "Upload-Length": "9"}, 400, "tus_header_invalid"),
+        ({}, 400, "tus_header_invalid"),
         ({"Upload-Length": "9", "Upload-Metadata": "a ü"}, 400, "tus_header_invalid"),
         ({"Upload-Length": "9", "Upload-Metadata": "a b"}, 400, "tus_header_invalid"),
         ({"Upload-Length": "9", "Upload-Metadata": "a YQ==,a YQ=="}, 400, "tus_header_invalid"),
@@ -339,3 +343,27 @@ async def test_a_concatenation_of_what_is_not_there(client: httpx.AsyncClient) -
     with_bytes = {**STREAM, "Upload-Concat": f"final;{half}"}
     refused = await client.post("/v1/uploads", headers=with_bytes, content=b"x")
     assert problem(refused) == (400, "tus_header_invalid")
+    deferred = {**TUS, "Upload-Concat": f"final;{half}", "Upload-Defer-Length": "1"}
+    refused = await client.post("/v1/uploads", headers=deferred)
+    assert problem(refused) == (400, "tus_header_invalid")
+
+
+async def test_the_length_may_come_later(client: httpx.AsyncClient, world: ResumableWorld) -> None:
+    made = await client.post("/v1/uploads", headers={**TUS, "Upload-Defer-Length": "1"})
+    assert made.status_code == 201
+    url = made.headers["location"]
+    await patch(client, url, WAV[:900])
+    told = await client.head(url, headers=TUS)
+    assert (told.headers["upload-defer-length"], told.headers["upload-offset"]) == ("1", "900")
+    assert "upload-length" not in told.headers
+    headers = {**STREAM, "Upload-Offset": "900", "Upload-Length": str(len(WAV))}
+    some = await client.patch(url, content=WAV[900:1000], headers=headers)
+    assert (some.status_code, some.headers["upload-offset"]) == (204, "1000")
+    told = await client.head(url, headers=TUS)
+    assert told.headers["upload-length"] == str(len(WAV))
+    assert "upload-defer-length" not in told.headers
+    headers |= {"Upload-Offset": "1000", "Upload-Length": "9999"}
+    other = await client.patch(url, content=WAV[1000:], headers=headers)
+    assert problem(other) == (400, "tus_header_invalid")
+    done = await patch(client, url, WAV[1000:], at=1000)
+    assert done.headers["tonearm-audio-id"] == world.library.rows[0].id

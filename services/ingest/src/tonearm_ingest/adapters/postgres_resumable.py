@@ -13,7 +13,7 @@ from tonearm_kit.db import Connection
 
 _SELECT = """
     SELECT id, account_id, length_bytes, offset_bytes, filename, metadata, created_at, expires_at,
-           idempotency_key, audio_id, concat, partials_sha256
+           idempotency_key, audio_id, concat, partials_sha256, is_length_deferred
     FROM upload
 """
 _SHARE_ACCOUNT = "SELECT pg_advisory_xact_lock_shared(hashtextextended('account:' || $1, 0))"
@@ -43,8 +43,8 @@ class PostgresResumables:
             """
             INSERT INTO upload (id, account_id, length_bytes, offset_bytes, filename, metadata,
                                 created_at, expires_at, idempotency_key, audio_id, concat,
-                                partials_sha256)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                                partials_sha256, is_length_deferred)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
             ON CONFLICT DO NOTHING
             """,
             upload.id,
@@ -59,6 +59,7 @@ class PostgresResumables:
             upload.audio_id,
             upload.concat,
             upload.partials_sha256,
+            upload.is_length_deferred,
         )
         if tag != "INSERT 0 1":
             raise RequestStillRunning(retry_after_s=1)
@@ -119,6 +120,14 @@ class PostgresResumables:
             "UPDATE upload SET holder = NULL, held_until = NULL WHERE id = $1 AND holder = $2",
             upload_id,
             holder,
+        )
+
+    async def set_length(self, upload_id: str, length_bytes: int) -> None:
+        """Update by id."""
+        await self._conn.execute(
+            "UPDATE upload SET length_bytes = $2, is_length_deferred = false WHERE id = $1",
+            upload_id,
+            length_bytes,
         )
 
     async def append(self, upload_id: str, part: Part) -> None:

@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import Final, Self
 
 from tonearm_ingest.domain.errors import (
+    EmptyFile,
+    FileTooLarge,
     FinalUpload,
     OffsetMismatch,
+    TusHeaderInvalid,
     UploadNotFound,
     UploadOverflow,
 )
@@ -45,11 +48,38 @@ class Resumable:
     """What the client said of its part in a concatenation, as it said it; None for none."""
     partials_sha256: str | None = None
     """Of a final upload: the pieces that it was made of."""
+    is_length_deferred: bool = False
+    """The client has yet to say how many bytes come; until then `length_bytes` is the most."""
 
     @property
     def is_partial(self) -> bool:
         """Tell whether it is a piece of a file."""
         return self.concat == PARTIAL
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether every byte is there."""
+        return not self.is_length_deferred and self.offset_bytes == self.length_bytes
+
+    def with_length(self, length_bytes: int) -> Self:
+        """Return the same with the length that is told now; raise where it cannot be that."""
+        if not self.is_length_deferred:
+            if length_bytes != self.length_bytes:
+                raise TusHeaderInvalid("Upload-Length was told before, and not this one.")
+            return self
+        if length_bytes == 0:
+            raise EmptyFile
+        if length_bytes > self.length_bytes:
+            raise self.overflow()
+        if length_bytes < self.offset_bytes:
+            raise UploadOverflow(length_bytes=length_bytes)
+        return replace(self, length_bytes=length_bytes, is_length_deferred=False)
+
+    def overflow(self) -> FileTooLarge | UploadOverflow:
+        """Return what is wrong with bytes past the end."""
+        if self.is_length_deferred:
+            return FileTooLarge(size_bytes_max=self.length_bytes)
+        return UploadOverflow(length_bytes=self.length_bytes)
 
     def finished(self, audio_id: str) -> Self:
         """Return the same, whole and a recording."""
@@ -62,12 +92,14 @@ class Resumable:
         if offset_bytes != self.offset_bytes:
             raise OffsetMismatch(offset_bytes=self.offset_bytes)
         if offset_bytes + size_bytes > self.length_bytes:
-            raise UploadOverflow(length_bytes=self.length_bytes)
+            raise self.overflow()
 
     def is_same_file(self, other: Resumable) -> bool:
-        """Tell whether both were opened for the same file, as far as it was described."""
-        described = (self.length_bytes, self.metadata, self.concat)
-        return described == (other.length_bytes, other.metadata, other.concat)
+        """Tell whether the other one asks for this file, as far as it is described."""
+        is_same_length = other.is_length_deferred or (
+            (self.length_bytes, self.is_length_deferred) == (other.length_bytes, False)
+        )
+        return is_same_length and (self.metadata, self.concat) == (other.metadata, other.concat)
 
 
 def living(upload: Resumable | None, *, now: datetime) -> Resumable:

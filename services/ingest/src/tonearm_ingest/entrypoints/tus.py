@@ -40,7 +40,10 @@ from tonearm_kit.logs import get_logger
 log = get_logger(__name__)
 
 VERSION = "1.0.0"
-EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination,concatenation"
+EXTENSIONS = (
+    "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination,"
+    "concatenation"
+)
 AUDIO_ID = "Tonearm-Audio-Id"
 """Answer header: the recording that the upload became."""
 _OVERRIDE = "x-http-method-override"
@@ -271,7 +274,10 @@ def _add_tunnel(router: APIRouter, office: TusOffice) -> None:
 async def _tell(upload_id: str, principal: tokens.Principal, office: TusOffice) -> Response:
     upload = await office.find(upload_id, account_id=principal.account_id)
     answer = Response(status_code=200, headers=_state(upload))
-    answer.headers["Upload-Length"] = str(upload.length_bytes)
+    if upload.is_length_deferred:
+        answer.headers["Upload-Defer-Length"] = "1"
+    else:
+        answer.headers["Upload-Length"] = str(upload.length_bytes)
     if upload.metadata:
         answer.headers["Upload-Metadata"] = upload.metadata
     if upload.concat is not None:
@@ -319,6 +325,7 @@ async def _append(
                 chunks=_chunks(body, idle_s_max=office.upload_idle_s_max),
                 declared_size_bytes=tus_headers.content_length(request.headers),
                 checksum=tus_headers.checksum(request.headers),
+                length_bytes=tus_headers.told_length(request.headers),
                 on_kept=measures.RESUMABLE_SIZE.add,
             )
         )

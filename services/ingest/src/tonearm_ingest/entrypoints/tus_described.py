@@ -75,10 +75,15 @@ _METADATA = _header(
     {"type": "string", "maxLength": METADATA_CHARS_MAX},
     "Pairs of a key and a base64 value, with commas between; `filename` is the file's name.",
 )
+# Either Upload-Length or Upload-Defer-Length, which a description of parameters cannot say.
 _LENGTH = _header(
     "Upload-Length",
     _BYTES,
-    "Size of the file or, for a partial upload, of the piece; not for a final one.",
+    "Size of the file or, for a partial upload, of the piece; not for a final one. Where it comes"
+    " later, with other bytes, `Upload-Defer-Length: 1` in its place.",
+)
+_LENGTH_NOW = _header(
+    "Upload-Length", _BYTES, "Size of the whole, with the bytes at which it is known."
 )
 _CONCAT = _header(
     "Upload-Concat",
@@ -153,7 +158,10 @@ OPENING: dict[str, Any] = {
     },
 }
 APPENDING: dict[str, Any] = {
-    "openapi_extra": {"parameters": [_VERSION, _OFFSET, _CHECKSUM], **_body(required=True)},
+    "openapi_extra": {
+        "parameters": [_VERSION, _OFFSET, _LENGTH_NOW, _CHECKSUM],
+        **_body(required=True),
+    },
     "responses": {
         204: {
             "description": "The bytes are kept up to `Upload-Offset`; with the last ones,"
@@ -168,7 +176,7 @@ READING: dict[str, Any] = {
 }
 TUNNELLED: dict[str, Any] = {
     "openapi_extra": {
-        "parameters": [_VERSION, _METHOD, _OFFSET_ANYWAY, _CHECKSUM],
+        "parameters": [_VERSION, _METHOD, _OFFSET_ANYWAY, _LENGTH_NOW, _CHECKSUM],
         **_body(required=False),
     },
     "responses": {

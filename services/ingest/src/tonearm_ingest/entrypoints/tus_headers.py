@@ -27,11 +27,23 @@ _NUMBER = re.compile(r"^[0-9]{1,18}$", re.ASCII)
 _METADATA_KEY = re.compile(r"^[!-+\--~]{1,128}$")
 
 
-def upload_length(headers: Mapping[str, str]) -> int:
-    """Return how many bytes the file has."""
+def upload_length(headers: Mapping[str, str]) -> int | None:
+    """Return how many bytes the file has, None where the client says it later."""
+    if "upload-defer-length" in headers:
+        if headers["upload-defer-length"] != "1" or "upload-length" in headers:
+            raise TusHeaderInvalid("Upload-Defer-Length must be 1, without Upload-Length.")
+        return None
     if "upload-length" not in headers:
-        raise TusHeaderInvalid("Say the size of the file in Upload-Length; it cannot come later.")
+        raise TusHeaderInvalid(
+            "Say the size of the file in Upload-Length, or that it comes later:"
+            " Upload-Defer-Length: 1."
+        )
     return _number(headers, "upload-length")
+
+
+def told_length(headers: Mapping[str, str]) -> int | None:
+    """Return the length that comes with bytes, None where none does."""
+    return _number(headers, "upload-length") if "upload-length" in headers else None
 
 
 def upload_offset(headers: Mapping[str, str]) -> int:
@@ -98,8 +110,8 @@ def concat(headers: Mapping[str, str]) -> Concat | None:
     ids = tuple(_upload_id(url) for url in urls.split())
     if not ids or len(set(ids)) < len(ids):
         raise TusHeaderInvalid("Upload-Concat names no upload, or one twice.")
-    if "upload-length" in headers:
-        raise TusHeaderInvalid("A final upload has the length of its parts: no Upload-Length.")
+    if "upload-length" in headers or "upload-defer-length" in headers:
+        raise TusHeaderInvalid("A final upload has the length of its pieces: no Upload-Length.")
     return Concat(said=said, partial_ids=ids)
 
 

@@ -18,7 +18,6 @@ from tonearm_ingest.domain.errors import (
     UnsupportedAudio,
     UploadLost,
     UploadNotFound,
-    UploadOverflow,
     UploadStalled,
 )
 from tonearm_ingest.domain.formats import HEAD_BYTES
@@ -60,6 +59,8 @@ class AppendBytes:
     chunks: AsyncIterator[bytes]
     declared_size_bytes: int | None
     """How many will come; None where the client did not say."""
+    length_bytes: int | None = None
+    """Of the whole, where the client says it with these bytes."""
     checksum: Checksum | None = None
     on_kept: Callable[[int], None] | None = None
     """Is told of every part that was kept, in bytes; also of a request that fails then."""
@@ -174,8 +175,16 @@ async def _take_hold(cmd: AppendBytes, holder: str, intake: Intake) -> Resumable
         if upload.account_id != cmd.caller.account_id:
             raise UploadNotFound
         await hold(tx, upload.id, holder, now=now, lease_s=intake.limits.lease_s)
-        upload.check_append(offset_bytes=cmd.offset_bytes, size_bytes=cmd.declared_size_bytes or 0)
-    return upload
+        size_bytes = cmd.declared_size_bytes or 0
+        upload.check_append(offset_bytes=cmd.offset_bytes, size_bytes=size_bytes)
+        if cmd.length_bytes is None:
+            return upload
+        told = upload.with_length(cmd.length_bytes)
+        told.check_append(offset_bytes=cmd.offset_bytes, size_bytes=size_bytes)
+        # What is whole by that and no recording yet would look finished to its client.
+        if upload.is_length_deferred and (upload.is_partial or not told.is_whole):
+            await tx.resumable.set_length(upload.id, told.length_bytes)
+    return told
 
 
 class _Appending:
@@ -220,19 +229,25 @@ class _Appending:
             source.check()
         if source.error is not None:
             raise source.error
+        upload = self._upload
+        if upload.is_whole and upload.audio_id is None and not upload.is_partial:
+            # The length was told behind the last bytes.
+            self._audio = await self._finish(None)
+            self._upload = upload.finished(self._audio.id)
         return Appended(upload=self._upload, audio=self._audio)
 
     async def _add_part(self) -> None:
         intake, upload = self._intake, self._upload
         left_bytes = upload.length_bytes - upload.offset_bytes
         if left_bytes == 0:
-            raise UploadOverflow(length_bytes=upload.length_bytes)
+            raise upload.overflow()
+        is_open_end = upload.is_partial or upload.is_length_deferred
         key = part_key(upload.account_id, upload.id, intake.new_id())
         await self._note(key)
         try:
             async with self._kept(noted(key)):
                 part = await self._store(key, left_bytes)
-                if part.size_bytes == left_bytes and not upload.is_partial:
+                if part.size_bytes == left_bytes and not is_open_end:
                     self._audio = await self._finish(part)
                 else:
                     await self._keep(part)
@@ -271,15 +286,16 @@ class _Appending:
             object_key=key,
         )
         if part.size_bytes == left_bytes and await source.has_more():
-            raise UploadOverflow(length_bytes=self._upload.length_bytes)
+            raise self._upload.overflow()
         source.check()
         return part
 
     async def _keep(self, part: Part) -> None:
         """Give the part to the upload, if the upload is still where it was."""
         async with self._intake.begin() as tx:
-            await self._lock_at(tx, part)
-            is_last = part.offset_bytes + part.size_bytes == self._upload.length_bytes
+            await self._lock_at(tx, part.size_bytes)
+            end_bytes = part.offset_bytes + part.size_bytes
+            is_last = replace(self._upload, offset_bytes=end_bytes).is_whole
             n_parts = len(await tx.resumable.parts(self._upload.id))
             if n_parts >= self._limits.parts_max and not is_last:
                 raise TooManyParts(parts_max=self._limits.parts_max)
@@ -287,25 +303,27 @@ class _Appending:
                 raise UploadLost(retry_after_s=1)
             await tx.resumable.append(self._upload.id, part)
 
-    async def _lock_at(self, tx: Transaction, part: Part) -> None:
-        """Lock the upload; raise if it is not ours to add to any more, or not at this offset."""
+    async def _lock_at(self, tx: Transaction, size_bytes: int) -> None:
+        """Lock the upload; raise if so many bytes are not ours to add any more, or not there."""
         now, upload_id = self._intake.clock.now(), self._upload.id
         current = living(await tx.resumable.find_for_update(upload_id), now=now)
         lease_s = self._intake.limits.lease_s
         await hold(tx, upload_id, self._holder, now=now, lease_s=lease_s)
-        current.check_append(offset_bytes=part.offset_bytes, size_bytes=part.size_bytes)
+        current.check_append(offset_bytes=self._upload.offset_bytes, size_bytes=size_bytes)
 
-    async def _finish(self, last: Part) -> Audio:
+    async def _finish(self, last: Part | None) -> Audio:
         """Accept the whole as any other upload; it is finished in the same transaction."""
         intake, upload = self._intake, self._upload
         async with intake.begin() as tx:
-            parts = [*await tx.resumable.parts(upload.id), last]
+            parts = [*await tx.resumable.parts(upload.id), *([last] if last else [])]
         if sum(part.size_bytes for part in parts) != upload.length_bytes:
             raise UploadNotFound  # given up, or expired, since we looked
         keys: list[str] = []
 
         async def seal(tx: Transaction, audio: Audio) -> None:
-            await self._lock_at(tx, last)
+            await self._lock_at(tx, last.size_bytes if last else 0)
+            if self._cmd.length_bytes is not None:
+                await tx.resumable.set_length(upload.id, upload.length_bytes)
             keys.extend(await let_go(tx, upload, at=intake.clock.now()))
             await tx.resumable.finish(upload.id, audio_id=audio.id)
 

@@ -135,11 +135,11 @@ async def _lock(tx: Transaction, cmd: Concatenate, *, now: datetime) -> list[Res
     for upload in found.values():
         if not upload.is_partial:
             raise NotPartial(upload_id=upload.id)
-        if upload.offset_bytes < upload.length_bytes:
+        if not upload.is_whole:
             raise PartialUnfinished(
                 upload_id=upload.id,
                 offset_bytes=upload.offset_bytes,
-                length_bytes=upload.length_bytes,
+                length_bytes=None if upload.is_length_deferred else upload.length_bytes,
             )
     return [found[upload_id] for upload_id in cmd.partial_ids]
 

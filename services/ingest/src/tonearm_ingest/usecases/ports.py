@@ -142,6 +142,9 @@ class Resumables(Protocol):
     async def release(self, upload_id: str, holder: str) -> None:
         """Let everybody add bytes again, if this one holds the upload."""
 
+    async def set_length(self, upload_id: str, length_bytes: int) -> None:
+        """Write the length of an upload for which it was deferred."""
+
     async def append(self, upload_id: str, part: Part) -> None:
         """Add the part that comes next, and move the offset behind it."""
 

@@ -49,7 +49,8 @@ class OpenUpload:
     """A file that is about to come."""
 
     caller: Caller
-    length_bytes: int
+    length_bytes: int | None
+    """None where the client says it later."""
     filename: str
     metadata: str
     concat: str | None = None
@@ -72,12 +73,13 @@ async def open_upload(cmd: OpenUpload, *, intake: Intake, limits: ResumableLimit
     """
     if cmd.length_bytes == 0:
         raise EmptyFile
-    await admit(cmd.caller, declared_size_bytes=cmd.length_bytes, intake=intake)
+    _, size_bytes_max = await admit(cmd.caller, declared_size_bytes=cmd.length_bytes, intake=intake)
     now, account_id = intake.clock.now(), cmd.caller.account_id
     upload = Resumable(
         id=intake.new_id(),
         account_id=account_id,
-        length_bytes=cmd.length_bytes,
+        length_bytes=size_bytes_max if cmd.length_bytes is None else cmd.length_bytes,
+        is_length_deferred=cmd.length_bytes is None,
         offset_bytes=0,
         filename=clean_filename(cmd.filename, chars_max=intake.limits.filename_chars_max),
         metadata=cmd.metadata,
@@ -94,7 +96,7 @@ async def open_upload(cmd: OpenUpload, *, intake: Intake, limits: ResumableLimit
             if not earlier.is_same_file(upload):
                 raise IdempotencyKeyReused
             return Opened(upload=earlier, is_replay=True)
-        is_too_much = open_bytes + cmd.length_bytes > limits.open_bytes_per_account_max
+        is_too_much = open_bytes + upload.length_bytes > limits.open_bytes_per_account_max
         if n_open >= limits.open_per_account_max or is_too_much:
             raise UnfinishedUploadsFull(
                 uploads_max=limits.open_per_account_max,
