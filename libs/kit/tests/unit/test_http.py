@@ -199,6 +199,18 @@ async def test_broken_json_is_a_wrong_shape(client: httpx.AsyncClient) -> None:
     headers = {"content-type": "application/json"}
     answer = await client.post("/v1/records/speed", content=b"{oops", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    [error] = answer.json()["errors"]
+    assert (error["in"], error["pointer"]) == ("body", ""), "a place in a text is no pointer"
+    assert error["detail"].startswith("The body is not JSON, at character 2: ")
+    assert "oops" not in answer.text
+
+
+async def test_a_body_of_another_type_is_told_which_one_to_send(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "text/plain"}
+    answer = await client.post("/v1/records/speed", content=b'{"rpm": 33}', headers=headers)
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert "`Content-Type: application/json`" in error["detail"]
 
 
 async def test_when_to_come_back_is_a_header_in_whole_seconds(client: httpx.AsyncClient) -> None:

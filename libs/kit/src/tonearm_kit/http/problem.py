@@ -170,12 +170,28 @@ def validation_errors(errors: Sequence[Any]) -> list[JsonValue]:
     return [
         {
             "in": str(error["loc"][0]) if error.get("loc") else "body",
-            "pointer": "".join(f"/{part}" for part in error.get("loc", ())[1:]),
-            "detail": str(error["msg"]),
+            "pointer": _pointer(error),
+            "detail": _reason(error),
             "type": str(error["type"]),
         }
         for error in errors
     ]
+
+
+def _pointer(error: Any) -> str:
+    # Of a text that is no JSON, the framework names the character, which no pointer can.
+    inside = () if error["type"] == "json_invalid" else error.get("loc", ())[1:]
+    return "".join(f"/{part}" for part in inside)
+
+
+def _reason(error: Any) -> str:
+    """Return what is wrong, for whoever wrote the request; the framework speaks of its own parts."""
+    if error["type"] == "json_invalid":
+        why = error.get("ctx", {}).get("error", error["msg"])
+        return f"The body is not JSON, at character {int(error['loc'][1]) + 1}: {why}"
+    if error["type"] == "model_attributes_type" and tuple(error["loc"]) == ("body",):
+        return "The body must be a JSON object, sent with `Content-Type: application/json`."
+    return str(error["msg"])
 
 
 def install(app: FastAPI) -> None:
