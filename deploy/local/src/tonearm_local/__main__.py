@@ -136,9 +136,7 @@ def env(
 @app.command()
 def gateway(
     target: Annotated[Literal["local", "k8s"], typer.Argument()] = "local",
-    check: Annotated[
-        bool, typer.Option(help="Only tell whether Kubernetes' is current.")
-    ] = False,
+    check: Annotated[bool, typer.Option(help="Only tell whether Kubernetes' is current.")] = False,
 ) -> None:
     """Render the gateway's configuration: print the local one, write Kubernetes'."""
     from tonearm_local import gateway as rendering
@@ -148,7 +146,9 @@ def gateway(
     elif not check:
         rendering.FOR_KUBERNETES.write_text(rendering.for_kubernetes(), "utf-8")
     elif not rendering.committed_is_current():
-        sys.stderr.write("error: the gateway's rendering for Kubernetes differs: run `make gateway`\n")
+        sys.stderr.write(
+            "error: the gateway's rendering for Kubernetes differs: run `make gateway`\n"
+        )
         raise typer.Exit(1)
 
 

@@ -1,11 +1,14 @@
 """Keeps the components running: starts them in order, restarts what dies, stops all at the end."""
 
 import asyncio
+import json
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tonearm_local import processes, state
@@ -213,9 +216,26 @@ class Supervisor:
         if problem is not None:
             row.problem = problem
         self._write()
+        _log(row)
 
     def _write(self) -> None:
         state.write(self._settings, self._state)
+
+
+def _log(row: state.ComponentState) -> None:
+    """Tell a change as the services tell theirs; the state keeps only the last one."""
+    line = {
+        "component": row.name,
+        "pid": row.pid,
+        "restarts": row.restarts,
+        **({"problem": row.problem} if row.problem else {}),
+        "event": row.phase,
+        "service": "supervisor",
+        "level": "warning" if row.phase == "restarting" else "info",
+        "time": datetime.fromtimestamp(row.since_s, UTC).isoformat().replace("+00:00", "Z"),
+    }
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 def _short(command: Command) -> str:

@@ -1,6 +1,7 @@
 """The supervisor with small real children: order, restarts, failures, an end that leaves nothing."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -88,6 +89,22 @@ async def test_restarts_what_dies(settings: LocalSettings) -> None:
         await until(lambda: row(settings, "one").restarts == 1)
         await until(lambda: row(settings, "one").phase == "ready")
         assert row(settings, "one").pid != before
+
+
+async def test_the_log_says_what_died_of_what(
+    settings: LocalSettings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running(settings, component("one")):
+        await until(lambda: row(settings, "one").phase == "ready")
+        pid = row(settings, "one").pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: row(settings, "one").restarts == 1)
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert {line["component"] for line in lines} == {"one"}
+    (died,) = [line for line in lines if line["event"] == "restarting"]
+    assert (died["level"], died["problem"]) == ("warning", "ended with signal SIGKILL")
+    assert [line["event"] for line in lines[:3]] == ["preparing", "starting", "ready"]
 
 
 async def test_tells_why_a_component_does_not_start(settings: LocalSettings) -> None:
