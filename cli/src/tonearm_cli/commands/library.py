@@ -144,7 +144,7 @@ def watch(
 
 
 def list_(
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Most to show.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Most to show.")] = 20,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Where to go on.")] = None,
     status: Annotated[Status | None, typer.Option("--status", help="Only these.")] = None,
     server: Server = DEFAULT_SERVER,
