@@ -156,15 +156,16 @@ class PostgresLooseObjects:
 
     async def note(self, loose: LooseObject, *, now: datetime) -> bool:
         """Insert; a note with the same idempotency key means that another upload is running."""
-        await self._conn.execute(
-            """
-            UPDATE loose_object SET idempotency_key = NULL
-            WHERE account_id = $1 AND idempotency_key = $2 AND sweep_after <= $3
-            """,
-            loose.account_id,
-            loose.idempotency_key,
-            now,
-        )
+        if loose.idempotency_key is not None:
+            await self._conn.execute(
+                """
+                UPDATE loose_object SET idempotency_key = NULL
+                WHERE account_id = $1 AND idempotency_key = $2 AND sweep_after <= $3
+                """,
+                loose.account_id,
+                loose.idempotency_key,
+                now,
+            )
         tag = await self._conn.execute(
             """
             INSERT INTO loose_object (object_key, account_id, idempotency_key, sweep_after)
