@@ -1,6 +1,7 @@
 """Follow recordings from another program: needs tonearm-contracts and aiokafka, nothing else."""
 
 import asyncio
+import contextlib
 import sys
 
 from aiokafka import AIOKafkaConsumer
@@ -19,7 +20,10 @@ async def main(servers: str, group: str) -> None:
             event = EVENTS.get(dict(record.headers)["ce_type"].decode())
             if event is not None:
                 sys.stdout.write(event.model_validate_json(record.value).model_dump_json() + "\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*(sys.argv[1:] or ["127.0.0.1:9092", "example"])))
+    # Ctrl-C, or a reader such as `head` that has enough, is how this ends.
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        asyncio.run(main(*(sys.argv[1:] or ["127.0.0.1:9092", "example"])))
