@@ -90,6 +90,8 @@ def variables(cls: type[BaseSettings]) -> set[str]:
 
 def served(name: str, monkeypatch: pytest.MonkeyPatch) -> BaseServiceSettings:
     """The settings with which a pod of *name* starts."""
+    for variable in variables(SETTINGS[name]):  # a stack for tests tells its own
+        monkeypatch.delenv(variable, raising=False)
     (container,) = of_kind("Deployment")[name]["spec"]["template"]["spec"]["containers"]
     for variable, value in environment(container).items():
         monkeypatch.setenv(variable, value)
@@ -119,6 +121,14 @@ def test_a_services_own_variables_are_its_own(name: str) -> None:
     (container,) = of_kind("Deployment")[name]["spec"]["template"]["spec"]["containers"]
     secret = {entry["name"] for entry in container["env"]}
     assert set(config_map(name)) | secret <= variables(SETTINGS[name])
+
+
+def test_who_is_told_of_the_object_store_may_open_it() -> None:
+    """notify, too: what is too large for Kafka lies there."""
+    for name, cls in SETTINGS.items():
+        (container,) = of_kind("Deployment")[name]["spec"]["template"]["spec"]["containers"]
+        secrets = [s["secretRef"]["name"] for s in container["envFrom"] if "secretRef" in s]
+        assert secrets == (["object-store"] if "object_store_url" in cls.model_fields else []), name
 
 
 @pytest.mark.parametrize("name", SETTINGS)
