@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from tonearm_contracts.events import AudioUpdated
+from tonearm_notify.adapters.observe import Observer
 
 pytestmark = pytest.mark.integration
 
@@ -40,10 +41,17 @@ async def test_channels_of_a_connection_are_counted(start_notify: Any, tokens: A
         assert "subscribe" in await ask(client, 6, subscribe=own)
 
 
-async def test_a_full_process_refuses_for_now(start_notify: Any) -> None:
+async def test_a_full_process_refuses_for_now_and_its_operators_see_it(
+    start_notify: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        Observer, "count", lambda _, reason, number: counted.append((reason, number))
+    )
     async with start_notify(connections_max=1) as notify, connect(notify.address):
         with pytest.raises(InvalidStatus) as refused:
             await connect(notify.address)
+        assert counted == [("no_room", 1)]
         assert refused.value.response.status_code == 503
         assert refused.value.response.headers["Retry-After"] == "5"
 

@@ -173,6 +173,7 @@ class WebSocketServer:
             self._count("origin", 1)
             return _refusal(HTTPStatus.FORBIDDEN, b"origin not allowed")
         if not self.accepting.is_set() or len(self._open) >= self._options.connections_max:
+            self._count("no_room" if self.accepting.is_set() else "draining", 1)
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, b"no room", retry_after_s=5)
         if not self._spend():
             self._count("connect_rate", 1)
