@@ -212,6 +212,26 @@ def test_a_body_over_the_limit_is_refused_by_its_length(stack: Stack, client_add
     assert body["type"] == f"{PROBLEMS}body-too-large"
 
 
+def offers(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Method and path of all that an OpenAPI document describes, with x for every parameter."""
+    return [
+        (method.upper(), re.sub(r"\{[^}]*\}", "x", path))
+        for path, item in document["paths"].items()
+        for method in item
+        if path not in INNER
+    ]
+
+
+def test_no_route_leads_to_an_address_that_nobody_serves(stack: Stack) -> None:
+    led = {"websocket", "openapi"}  # no HTTP route of a service; the descriptions themselves
+    for service in SERVICES:
+        document = httpx.get(f"{stack.service_url(service)}/openapi.json").json()
+        for method, path in offers(document):
+            route = gateway.find_route(method, path)
+            led |= {route["name"]} if route else set()
+    assert {route["name"] for route in gateway.routes()} == led
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_all_that_a_service_offers_is_let_through_to_it(
     stack: Stack, api: httpx.Client, service: str
@@ -220,12 +240,7 @@ def test_all_that_a_service_offers_is_let_through_to_it(
     described = api.get(f"/openapi/{service}.json")
     assert described.json() == document
     assert described.headers["x-content-type-options"] == "nosniff"
-    offered = [
-        (method.upper(), re.sub(r"\{[^}]*\}", "x", path))
-        for path, item in document["paths"].items()
-        for method in item
-        if path not in INNER
-    ]
+    offered = offers(document)
     assert offered
     for method, path in offered:
         route = gateway.find_route(method, path)
