@@ -45,6 +45,7 @@ class FakeRecord:
 class _Group:
     members: list[FakeReceiver] = field(default_factory=list)
     committed: dict[Partition, int] = field(default_factory=dict)
+    polls: int = 0
     joining: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -62,6 +63,10 @@ class FakeBroker:
     def log(self, topic: str) -> list[FakeRecord]:
         """Return every record of a topic, partition after partition."""
         return [record for partition in self._logs.get(topic, []) for record in partition]
+
+    def polls(self, group: str) -> int:
+        """Return how often the members of a group asked for records."""
+        return self._groups[group].polls if group in self._groups else 0
 
     def committed(self, group: str) -> dict[Partition, int]:
         """Return the stored positions of a group."""
@@ -220,6 +225,7 @@ class FakeReceiver:
     ) -> Mapping[Partition, Sequence[Record]]:
         """See `Receiver`."""
         self._broker.check()
+        self._group.polls += 1
         found = self._read(records_max)
         if not found:
             await self._broker.wait_for_more(timeout_s)

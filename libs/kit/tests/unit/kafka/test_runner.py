@@ -335,18 +335,19 @@ async def test_a_long_job_is_not_begun_twice_by_a_rebalance() -> None:
 
 
 async def test_polling_goes_on_while_a_job_runs() -> None:
-    world, release = World(partitions=1), asyncio.Event()
+    world, begun, release = World(partitions=1), asyncio.Event(), asyncio.Event()
 
     async def job(event: CloudEvent) -> None:
+        begun.set()
         await release.wait()
 
     world.put("1")
     settings = RunnerSettings(concurrency=1, poll_timeout_s=0.002, retries=FAST.retries)
     async with running(world.runner(job_handlers={"x": job}, settings=settings)):
-        await asyncio.sleep(0.03)
-        world.broker.is_down = True  # a poll that did not happen could not fail
-        await asyncio.sleep(0.01)
-        world.broker.is_down = False
+        await begun.wait()
+        polled = world.broker.polls("g")
+        await until(lambda: world.broker.polls("g") > polled + 2)
+        assert not world.broker.committed("g")
         release.set()
         await until(lambda: world.broker.committed("g") == {Partition("t", 0): 1})
 
