@@ -17,44 +17,21 @@ from jwt import PyJWKSet
 from jwt.algorithms import ECAlgorithm
 
 from services.auth.tests.integration.conftest import client_of
+from services.auth.tests.integration.visits import (
+    ANNA,
+    PASSWORD,
+    bearer,
+    events,
+    log_in,
+    refresh,
+    register,
+)
 from tonearm_auth.bootstrap import Parts, make_app
-from tonearm_auth.usecases.administer import make_admin
 from tonearm_kit.db import Connection
 from tonearm_kit.idempotency import Claim, PostgresIdempotency, Reply
 from tonearm_kit.tokens import StaticKeys, TokenVerifier
 
 pytestmark = pytest.mark.integration
-
-PASSWORD = "correct horse battery"
-ANNA = "anna@example.org"
-
-
-async def register(http: httpx.AsyncClient, email: str = ANNA, **headers: str) -> httpx.Response:
-    return await http.post(
-        "/v1/auth/register", json={"email": email, "password": PASSWORD}, headers=headers
-    )
-
-
-async def log_in(http: httpx.AsyncClient, email: str = ANNA) -> dict[str, Any]:
-    response = await http.post("/v1/auth/login", json={"email": email, "password": PASSWORD})
-    assert response.status_code == 200, response.text
-    assert response.headers["cache-control"] == "no-store"
-    told: dict[str, Any] = response.json()
-    return told
-
-
-def bearer(tokens: dict[str, Any]) -> dict[str, str]:
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
-
-
-async def refresh(http: httpx.AsyncClient, token: str) -> httpx.Response:
-    return await http.post("/v1/auth/refresh", json={"refresh_token": token})
-
-
-async def events(parts: Parts) -> list[tuple[str, dict[str, Any]]]:
-    async with parts.db.acquire() as conn:
-        rows = await conn.fetch("SELECT headers, value FROM outbox ORDER BY created_at, position")
-    return [(row["headers"]["ce_type"], json.loads(row["value"])) for row in rows]
 
 
 async def test_register_log_in_refresh_log_out(parts: Parts, http: httpx.AsyncClient) -> None:
@@ -332,80 +309,6 @@ async def test_guessing_one_account_is_slowed(parts: Parts, http: httpx.AsyncCli
     assert int(slowed.headers["retry-after"]) >= 1
     other = await http.post("/v1/auth/login", json=wrong | {"email": "bert@example.org"})
     assert other.status_code == 401
-
-
-async def test_superusers_change_flags_and_plans_with_a_trace(
-    parts: Parts, http: httpx.AsyncClient
-) -> None:
-    await register(http)
-    bert = (await register(http, "bert@example.org")).json()["id"]
-    mine = bearer(await log_in(http))
-    refused = await http.get("/v1/admin/flags", headers=mine)
-    assert (refused.status_code, refused.json()["code"]) == (403, "superuser_required")
-    await make_admin(ANNA, begin=parts.begin, clock=parts.clock, new_id=parts.new_id)
-    flags = (await http.get("/v1/admin/flags", headers=mine)).json()["items"]
-    assert len(flags) == 20
-    rules = {"is_enabled": True, "audience": "beta", "percentage": 25}
-    put = await http.put("/v1/admin/flags/ai-moods", json=rules, headers=mine)
-    assert put.json() | rules == put.json()
-    where = f"/v1/admin/flags/ai-moods/overrides/{bert}"
-    assert (await http.put(where, json={"value": True}, headers=mine)).status_code == 204
-    one = (await http.get("/v1/admin/flags/ai-moods", headers=mine)).json()
-    assert one["overrides"] == [{"account_id": bert, "value": True}]
-    assert (await http.delete(where, headers=mine)).status_code == 204
-    patched = await http.patch(f"/v1/admin/accounts/{bert}", json={"plan": "premium"}, headers=mine)
-    assert patched.json()["plan"] == "premium"
-    found = await http.get("/v1/admin/accounts", params={"email": "BERT"}, headers=mine)
-    assert [each["id"] for each in found.json()["items"]] == [bert]
-    audit = (await http.get("/v1/admin/audit", headers=mine)).json()["items"]
-    assert [each["action"] for each in audit] == [
-        "account.changed",
-        "flag.overridden",
-        "flag.overridden",
-        "flag.changed",
-        "account.changed",
-    ]
-    kinds = [kind for kind, _ in await events(parts)]
-    assert kinds.count("tonearm.flag.changed.v1") == 3
-    assert kinds.count("tonearm.account.entitlements_changed.v1") == 2
-    for bad in ({"percentage": 101}, {"percentage": -1}, {"percentage": True}, {"audience": "x"}):
-        wrong = await http.put("/v1/admin/flags/ai-moods", json=rules | bad, headers=mine)
-        assert wrong.status_code == 422
-
-
-async def test_admin_lists_are_read_page_by_page_to_their_end(
-    parts: Parts, http: httpx.AsyncClient
-) -> None:
-    await register(http)
-    bert = (await register(http, "bert@example.org")).json()["id"]
-    await make_admin(ANNA, begin=parts.begin, clock=parts.clock, new_id=parts.new_id)
-    mine = bearer(await log_in(http))
-    await http.patch(f"/v1/admin/accounts/{bert}", json={"plan": "premium"}, headers=mine)
-    for where in ("/v1/admin/accounts", "/v1/admin/audit"):
-        whole = (await http.get(where, headers=mine)).json()
-        assert (len(whole["items"]), whole["next_cursor"]) == (2, None)
-        first = (await http.get(where, params={"limit": 1}, headers=mine)).json()
-        more = {"limit": 1, "cursor": first["next_cursor"]}
-        second = (await http.get(where, params=more, headers=mine)).json()
-        assert first["items"] + second["items"] == whole["items"]
-        assert second["next_cursor"] is None
-
-
-async def test_disabling_an_account_closes_every_door(
-    parts: Parts, http: httpx.AsyncClient
-) -> None:
-    await register(http)
-    bert = (await register(http, "bert@example.org")).json()["id"]
-    theirs = await log_in(http, "bert@example.org")
-    await make_admin(ANNA, begin=parts.begin, clock=parts.clock, new_id=parts.new_id)
-    mine = bearer(await log_in(http))
-    await http.patch(f"/v1/admin/accounts/{bert}", json={"is_active": False}, headers=mine)
-    assert (await http.get("/v1/auth/me", headers=bearer(theirs))).status_code == 401
-    assert (await refresh(http, theirs["refresh_token"])).status_code == 401
-    again = await http.post(
-        "/v1/auth/login", json={"email": "bert@example.org", "password": PASSWORD}
-    )
-    assert (again.status_code, again.json()["code"]) == (401, "bad_credentials")
 
 
 async def test_the_api_describes_itself(parts: Parts) -> None:

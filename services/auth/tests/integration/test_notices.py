@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.auth.tests.integration.test_http import ANNA, bearer, events, log_in, register
+from services.auth.tests.integration.visits import ANNA, bearer, events, log_in, register
 from tonearm_auth.bootstrap import Parts
 from tonearm_auth.usecases.administer import make_admin
 
