@@ -15,11 +15,12 @@ from tonearm_eval.generator.__main__ import arguments, generate
 from tonearm_eval.generator.beatless import KINDS, sound
 from tonearm_eval.generator.clip import Job, material_of
 from tonearm_eval.generator.compose import compose
+from tonearm_eval.generator.drawn import STEPS, drawn_jobs
 from tonearm_eval.generator.jobs import MODES, composed_jobs, plan
 from tonearm_eval.generator.loops import LENGTHS, as_loop, drawn
 from tonearm_eval.generator.material import DEV, STYLES
 from tonearm_eval.generator.material_held_out import TEST
-from tonearm_eval.generator.piece import TempoMap
+from tonearm_eval.generator.piece import BAR_QUARTERS, TempoMap
 from tonearm_eval.generator.varied import varied_jobs
 
 # Of the truth of one clip that the shipped weights were fitted on.
@@ -175,6 +176,23 @@ def test_beatless_sounds_are_finite_and_of_full_length(kind: str) -> None:
     assert len(out) == 44_100
     assert np.isfinite(out).all()
     assert np.abs(out).max() == pytest.approx(0.5)
+
+
+def test_drawn_rhythms_are_the_clips_own_and_none_of_the_test_splits() -> None:
+    jobs = drawn_jobs("dev", 4051, 80, fonts=False)
+    assert jobs == drawn_jobs("dev", 4051, 80, fonts=False)
+    for job in jobs:
+        material, meter = material_of(job), STYLES[job.style].meter
+        (pattern,) = material.drums[job.style]
+        assert pattern not in TEST.drums[job.style]
+        assert any(set(row) - {".", "|"} for row in pattern.values())
+        steps = {len(bar) for row in pattern.values() for bar in row.split("|")}
+        assert steps == {STEPS[meter]}
+        cells = material.rhythms[meter]
+        assert not set(cells) & set(TEST.rhythms[meter])
+        assert {sum(cell) for cell in cells} == {BAR_QUARTERS[meter]}
+    assert len({str((job.drums, job.rhythms)) for job in jobs}) == len(jobs)
+    assert sum(STYLES[job.style].meter == "6/8" for job in jobs) > len(jobs) / 3
 
 
 def test_varied_drums_are_the_clips_own_and_none_of_the_test_splits() -> None:

@@ -64,7 +64,7 @@ def beatless_measures(numbers: dict[str, Any]) -> list[dict[str, float]]:
             found = readings.grids(heard)
             if found:
                 values = readings.measures(Section(heard, harmonic), found)
-                best = int(readings.chances(numbers, values).max(axis=0).argmax())
+                best = int(readings.chances(numbers, values).sum(axis=0).argmax())
                 rows.append(presence.measures(heard, found[best], values[best]))
     return rows
 

@@ -4,6 +4,7 @@
     python -m tonearm_eval.generator --split dev --styles jig,waltz --clips 40 --jobs 2 --out DIR
     python -m tonearm_eval.generator --split dev --tunes --clips 400 --seed 41 --out DIR
     python -m tonearm_eval.generator --split dev --varied --clips 195 --seed 4041 --out DIR
+    python -m tonearm_eval.generator --split dev --drawn --clips 300 --seed 4051 --out DIR
     python -m tonearm_eval.generator --split dev --idioms --clips 400 --seed 71 --out DIR
 
 Writes audio/, beats/ and chords/ files and manifest.csv as it goes; a run that was stopped goes on.
@@ -24,6 +25,7 @@ from typing import Any
 
 from tonearm_eval.generator import soundfont
 from tonearm_eval.generator.clip import MATERIALS, Job, make_clip
+from tonearm_eval.generator.drawn import drawn_jobs
 from tonearm_eval.generator.jobs import composed_jobs, idiom_jobs, tune_jobs
 from tonearm_eval.generator.material import STYLES
 from tonearm_eval.generator.tunes import NoCorpus
@@ -120,6 +122,11 @@ def arguments() -> argparse.ArgumentParser:
         "--new-loops", action="store_true",
         help="chord loops drawn for each clip in place of the listed ones (dev only)",
     )  # fmt: skip
+    parser.add_argument(
+        "--drawn", action="store_true",
+        help="drum patterns and rhythms drawn for each clip; without --styles half of the clips"
+        " are in 6/8 (dev only)",
+    )  # fmt: skip
     parser.add_argument("--synth-only", action="store_true", help="use no soundfont")
     parser.add_argument("--jobs", type=positive, default=1, help="processes; default: %(default)s")
     return parser
@@ -133,6 +140,8 @@ def planned(args: argparse.Namespace, *, fonts: bool) -> list[Job]:
         return idiom_jobs(args.seed, args.clips, fonts=fonts)
     if args.varied:
         return varied_jobs(args.split, args.seed, args.clips, fonts=fonts)
+    if args.drawn:
+        return drawn_jobs(args.split, args.seed, args.clips, styles=args.styles, fonts=fonts)
     return composed_jobs(
         args.split, args.seed, args.clips,
         styles=args.styles, fonts=fonts, new_loops=args.new_loops,
@@ -151,10 +160,13 @@ def main() -> None:
             " clips of eval/README.md",
             file=sys.stderr,
         )
-    if args.split != "dev" and (args.tunes or args.varied or args.idioms or args.new_loops):
-        parser.error("--tunes, --varied, --idioms, --new-loops are for development: --split dev")
-    if args.new_loops and (args.tunes or args.varied or args.idioms):
-        parser.error("--new-loops goes with none of --tunes, --varied, --idioms")
+    special = args.tunes or args.varied or args.idioms
+    if args.split != "dev" and (special or args.drawn or args.new_loops):
+        parser.error(
+            "--tunes, --varied, --drawn, --idioms, --new-loops are for development: --split dev"
+        )
+    if args.drawn + args.new_loops + special > 1:
+        parser.error("--drawn, --new-loops and --tunes, --varied, --idioms exclude each other")
     try:
         jobs = planned(args, fonts=fonts)
     except NoCorpus as error:

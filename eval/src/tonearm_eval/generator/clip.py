@@ -34,7 +34,7 @@ class Job:
 
     index: its place in the run.  tune: None for a composed piece.  fonts: whether soundfonts may
     play.  new_loops: whether a composed piece has chord loops of its own in place of the listed ones.
-    drums: patterns in place of the split's.
+    drums, rhythms: patterns and cells of tunes in place of the split's.
     """
 
     split: str
@@ -47,6 +47,7 @@ class Job:
     fonts: bool = True
     new_loops: bool = False
     drums: dict[str, list[Pattern]] | None = None
+    rhythms: dict[str, list[tuple[float, ...]]] | None = None
 
     @property
     def name(self) -> str:
@@ -143,6 +144,8 @@ def material_of(job: Job) -> Material:
     material = MATERIALS[job.split]
     if job.drums is not None:
         material = replace(material, drums=job.drums)
+    if job.rhythms is not None:
+        material = replace(material, rhythms=job.rhythms)
     if job.new_loops:
         rng = np.random.default_rng([job.seed, zlib.crc32(b"loops"), job.index])
         material = with_new_loops(rng, material, job.mode)

@@ -1,3 +1,3 @@
 """The engine's version: any change of any result raises it."""
 
-ENGINE_VERSION = "1.6.0"
+ENGINE_VERSION = "1.6.1"

@@ -77,9 +77,9 @@ def section_estimate(
 
 
 def _best(chance: Doubles) -> tuple[int, int]:
-    """Kind of beat and index of the likeliest reading."""
-    compound, index = np.unravel_index(int(chance.argmax()), chance.shape)
-    return int(compound), int(index)
+    """Kind of beat and index: the likeliest tempo, whatever its beats divide in, then that."""
+    index = int(chance.sum(axis=0).argmax())
+    return int(chance[:, index].argmax()), index
 
 
 def _preferred(chance: Doubles, found: list[readings.Grid], wanted: Range | None) -> Doubles:

@@ -35,8 +35,9 @@ MIDDLE_BPM: Final = 110.0
 RATIOS: Final = (2.0, 1 / 2, 3 / 2, 2 / 3, 1 / 3)
 LENGTH_SLACK: Final = 0.06
 FEWEST_BEATS: Final = 4
-# How usual a tempo is: normal over octaves, as wide as did best on music of other generators.
-USUAL_BPM: Final = 120.0
+# How usual a tempo is: normal over octaves, about the centre of tapped recordings, as wide as did
+# best on music of other generators.
+USUAL_BPM: Final = periodicity.PRIOR_CENTRE_BPM
 USUAL_OCTAVES: Final = 0.6
 # Measures count no farther than so many deviations from their mean.
 FARTHEST: Final = 4.0
