@@ -199,6 +199,7 @@ def make_tus_office(parts: Parts, intake: Intake, gate: UploadGate) -> tus.TusOf
 
 def make_app(parts: Parts) -> FastAPI:
     """Return the HTTP app."""
+    measures.begin_counts()
     settings, intake = parts.settings, make_intake(parts)
     gate = UploadGate(
         settings.uploads_concurrent_max,

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from opentelemetry.metrics import Counter
+
+from tonearm_ingest.domain.errors import (
+    EntitlementsUnavailable,
+    StoreUnavailable,
+    TooManyUploads,
+    UnfinishedUploadsFull,
+    UploadLost,
+)
 from tonearm_ingest.usecases.sweep import Swept
 from tonearm_kit import telemetry
+
+OUTCOMES_OF_OURS: Final = (
+    StoreUnavailable.code,
+    EntitlementsUnavailable.code,
+    UploadLost.code,
+    TooManyUploads.code,
+    UnfinishedUploadsFull.code,
+)
+"""Refusals of uploads that operators look after (docs/operations.md)."""
 
 _meter = telemetry.meter(__name__)
 
@@ -48,6 +68,12 @@ STATUS_MOVES = _meter.create_counter(
     unit="{move}",
     description="Recordings that moved to a status, by status.",
 )
+
+
+def begin_counts(uploads: Counter = UPLOADS) -> None:
+    """Give the refusals that somebody is woken for a 0: a series that begins at 1 never increased."""
+    for outcome in OUTCOMES_OF_OURS:
+        uploads.add(0, {"outcome": outcome})
 
 
 def count_swept(swept: Swept) -> None:
